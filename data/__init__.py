@@ -1,0 +1,1 @@
+"""Images, captions and prompts: readers, validation, splits, image loading and provenance."""

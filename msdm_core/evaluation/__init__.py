@@ -1,0 +1,1 @@
+"""Measuring what the models make: the evaluator network, metrics, spectra and cost."""

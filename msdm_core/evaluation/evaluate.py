@@ -1,0 +1,243 @@
+"""Evaluation of a model: make images for the prompts of unseen real ones, and measure both."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data.attributes import Attributes, read_attributes
+from data.paraphrase import canonical_prompt, correct_spelling
+from data.records import ImageRecord
+from msdm_core.errors import RequestError
+from msdm_core.evaluation.evaluator import (
+    ATTRIBUTES,
+    Reading,
+    balanced_accuracy,
+    read_images,
+    truths,
+)
+from msdm_core.evaluation.spectrum import octave_ratios, octaves
+from msdm_core.msdm.pipeline import MSDMPipeline
+
+BOOTSTRAP_DRAWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCase:
+    """One image to make.
+
+    Attributes:
+        record: Index of the real image the prompt belongs to.
+        prompt: The text.
+        seed: Seed of the image.
+        attributes: What the real image shows, as far as the prompt states it.
+    """
+
+    record: int
+    prompt: str
+    seed: int
+    attributes: Attributes
+
+
+def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[PromptCase]:
+    """Return what to generate.
+
+    Args:
+        records: Unseen real images with their captions.
+        count: Images to make; records are gone through in order, again and again.
+        kind: "full": one text that states all that the captions of a record state;
+            "single": one of its captions, another one in each round.
+
+    Raises:
+        RequestError: Another kind.
+    """
+    if kind not in ("full", "single"):
+        raise RequestError(f"No kind of prompt {kind!r}; there are full and single.")
+    cases = []
+    for number in range(count):
+        index, turn = number % len(records), number // len(records)
+        captions = records[index].captions
+        if kind == "full":
+            attributes = read_attributes(captions)
+            prompt = canonical_prompt(attributes)
+        else:
+            prompt = correct_spelling(captions[(index * 7 + turn * 3) % len(captions)])
+            attributes = read_attributes(prompt)
+        cases.append(PromptCase(index, prompt, number, attributes))
+    return cases
+
+
+def generate_images(
+    pipeline: MSDMPipeline,
+    cases: Sequence[PromptCase],
+    folder: Path,
+    *,
+    steps: int | None,
+    guidance: float | None,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return the images of the cases, making those that the folder does not hold yet.
+
+    Args:
+        pipeline: The model.
+        cases: What to make.
+        folder: Where PNGs are kept; a later call goes on from there.
+        steps: Sampling steps, None for the model's default.
+        guidance: Guidance scale, None for the model's default.
+        batch_size: Images at once.
+
+    Returns:
+        (N, S, S, 3) uint8.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05d}.png" for number in range(len(cases))]
+    wanted = [number for number, path in enumerate(paths) if not path.is_file()]
+    pipeline.set_progress_bar_config(disable=True)
+    start = time.monotonic()
+    for first in range(0, len(wanted), batch_size):
+        batch = wanted[first : first + batch_size]
+        generators = [torch.Generator("cpu").manual_seed(cases[n].seed) for n in batch]
+        images = pipeline([cases[n].prompt for n in batch], generator=generators,
+                          num_inference_steps=steps, guidance_scale=guidance).images
+        for number, image in zip(batch, images, strict=True):
+            partial = paths[number].with_suffix(".partial")
+            image.save(partial, format="PNG")
+            os.replace(partial, paths[number])
+        done = first + len(batch)
+        left_s = (time.monotonic() - start) / done * (len(wanted) - done)
+        print(f"\r{done} of {len(wanted)} images, {left_s / 60:.1f} min left ", end="",
+              file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+
+
+def measure(
+    evaluator: Any,
+    generated: np.ndarray,
+    cases: Sequence[PromptCase],
+    real: np.ndarray,
+    records: Sequence[ImageRecord],
+    *,
+    closed_world: bool,
+) -> dict[str, Any]:
+    """Return the figures of a set of generated images beside those of the real ones.
+
+    Args:
+        evaluator: From `load_evaluator`.
+        generated: (N, S, S, 3) uint8, one for each case.
+        cases: What was asked for.
+        real: (M, S, S, 3) uint8, the real images of the records.
+        records: The unseen real images.
+        closed_world: What a prompt does not mention is absent (full prompts), or unknown.
+    """
+    real_reading = read_images(evaluator, real)
+    reading = read_images(evaluator, generated)
+    real_truth = truths([read_attributes(record.captions) for record in records])
+    asked = truths([c.attributes for c in cases]) if closed_world else _stated(cases)
+    on_real = balanced_accuracy(real_reading.probabilities, real_truth)
+    on_generated = balanced_accuracy(reading.probabilities, asked)
+    ratio = on_generated["mean"] / on_real["mean"]
+    bands = [f"{low}-{high}" for low, high in octaves(real.shape[1])]
+    spectrum = octave_ratios(generated, real)
+    halves = octave_ratios(real[::2], real[1::2])
+    return {
+        "images": len(generated),
+        "real_images": len(real),
+        "balanced_accuracy": {
+            name: {"real": on_real[name], "generated": on_generated[name]}
+            for name in (*ATTRIBUTES, "mean")
+        },
+        "reading_ratio": ratio,
+        "reading_ratio_interval": _interval(
+            lambda rng: _resampled_ratio(rng, reading, asked, cases, real_reading, real_truth)
+        ),
+        "octave_power_ratio": dict(zip(bands, map(float, spectrum), strict=True)),
+        "octave_power_ratio_real_halves": dict(zip(bands, map(float, halves), strict=True)),
+        "pixel_diversity": {"real": _diversity(real), "generated": _diversity(generated)},
+    }
+
+
+def _stated(cases: Sequence[PromptCase]) -> np.ndarray:
+    """Return (N, K) of what each prompt itself states or implies; nan where it is silent."""
+    rows = []
+    for case in cases:
+        targets = case.attributes.targets()
+        rows.append([np.nan if targets[n] is None else float(targets[n]) for n in ATTRIBUTES])
+    return np.array(rows, dtype=np.float32)
+
+
+def _resampled_ratio(
+    rng: np.random.Generator,
+    reading: Reading,
+    asked: np.ndarray,
+    cases: Sequence[PromptCase],
+    real_reading: Reading,
+    real_truth: np.ndarray,
+) -> float:
+    """Return the reading ratio of a bootstrap sample of real images with all their prompts."""
+    counts = np.bincount(rng.integers(0, len(real_truth), len(real_truth)),
+                         minlength=len(real_truth))
+    real_rows = np.repeat(np.arange(len(real_truth)), counts)
+    rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
+    on_real = balanced_accuracy(real_reading.probabilities[real_rows], real_truth[real_rows])
+    made = balanced_accuracy(reading.probabilities[rows], asked[rows])
+    return made["mean"] / on_real["mean"]
+
+
+def _interval(draw: Callable[[np.random.Generator], float]) -> list[float]:
+    """Return the 95 % percentile interval of a bootstrap statistic."""
+    rng = np.random.default_rng(0)
+    values = [draw(rng) for _ in range(BOOTSTRAP_DRAWS)]
+    return [float(v) for v in np.nanpercentile(values, [2.5, 97.5])]
+
+
+def _diversity(images: np.ndarray) -> float:
+    """Return the mean absolute difference of random pairs, in [0, 255], at 32 pixels."""
+    small = images.reshape(len(images), 32, images.shape[1] // 32, 32, -1, 3).mean(axis=(2, 4))
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, len(small), (2, 2000))
+    differ = first != second
+    return float(np.abs(small[first[differ]] - small[second[differ]]).mean())
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """Return the figures as Markdown tables."""
+    low, high = figures["reading_ratio_interval"]
+    lines = [
+        f"{figures['images']} generated images ({figures['prompts']} prompts), "
+        f"{figures['real_images']} real ones, {figures['steps']} steps, "
+        f"guidance {figures['guidance']:g}.",
+        "",
+        "| attribute | real | generated |",
+        "|---|---|---|",
+    ]
+    for name, values in figures["balanced_accuracy"].items():
+        lines.append(f"| {name} | {values['real']:.3f} | {values['generated']:.3f} |")
+    lines += [
+        "",
+        f"Reading of generated over reading of real: {figures['reading_ratio']:.3f} "
+        f"(95 % interval {low:.3f} to {high:.3f}; bootstrap over real images).",
+        "",
+        "| cycles per image | power over real | real halves |",
+        "|---|---|---|",
+    ]
+    for band, value in figures["octave_power_ratio"].items():
+        floor = figures["octave_power_ratio_real_halves"][band]
+        lines.append(f"| {band} | {value:.2f} | {floor:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_report(folder: Path, figures: dict[str, Any]) -> None:
+    """Write ``evaluation.json`` and ``evaluation.md``."""
+    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    (folder / "evaluation.md").write_text(markdown(figures), encoding="utf-8")

@@ -1,0 +1,131 @@
+"""The evaluator: a small network that reads attributes from endoscopy images.
+
+It is trained on real images alone and never takes part in training or conditioning a generator.
+Its features serve distances between sets of images; figures of different feature networks do not
+compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.attributes import Attributes
+from msdm_core.errors import CheckpointError
+from msdm_core.training.image_store import to_tensor
+
+ATTRIBUTES = (
+    "procedure:colonoscopy",
+    "finding:polyp",
+    "finding:ulcerative colitis",
+    "finding:oesophagitis",
+    "instrument",
+    "box",
+    "text",
+)
+IMAGE_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the evaluator sees in N images.
+
+    Attributes:
+        probabilities: (N, K) float32 in [0, 1], one column for each of `ATTRIBUTES`.
+        features: (N, D) float32, the pooled features before the last layer.
+    """
+
+    probabilities: np.ndarray
+    features: np.ndarray
+
+
+def truths(attributes: Sequence[Attributes]) -> np.ndarray:
+    """Return (N, K) float32: 1 present, 0 absent, nan unknown, what is not mentioned absent."""
+    rows = []
+    for entry in attributes:
+        targets: Mapping[str, bool | None] = entry.targets(closed_world=True)
+        rows.append([np.nan if targets[n] is None else float(targets[n]) for n in ATTRIBUTES])
+    return np.array(rows, dtype=np.float32)
+
+
+def build_evaluator() -> Any:
+    """Return a freshly initialised network: a small ResNet (He et al. 2015, arXiv:1512.03385)."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(
+        embedding_size=32,
+        hidden_sizes=[32, 64, 128, 256],
+        depths=[1, 2, 2, 2],
+        layer_type="basic",
+        problem_type="multi_label_classification",
+        id2label=dict(enumerate(ATTRIBUTES)),
+        label2id={name: index for index, name in enumerate(ATTRIBUTES)},
+    )
+    return ResNetForImageClassification(config)
+
+
+def load_evaluator(folder: Path) -> Any:
+    """Return the network of a folder, in float32 and eval mode.
+
+    Raises:
+        CheckpointError: It does not load, or reads other attributes.
+    """
+    from transformers import ResNetForImageClassification
+
+    try:
+        model = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"No evaluator loads from {folder}: {error}") from error
+    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    if labels != ATTRIBUTES:
+        raise CheckpointError(
+            f"The evaluator in {folder} reads {', '.join(labels)}; "
+            f"this version needs {', '.join(ATTRIBUTES)}."
+        )
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def read_images(model: Any, images: np.ndarray, batch_size: int = 32) -> Reading:
+    """Return what the evaluator sees.
+
+    Args:
+        model: From `load_evaluator`.
+        images: (N, 256, 256, 3) uint8.
+        batch_size: Images at once.
+    """
+    probabilities, features = [], []
+    device = next(model.parameters()).device
+    for start in range(0, len(images), batch_size):
+        batch = to_tensor(images[start : start + batch_size]).to(device)
+        pooled = model.resnet(batch).pooler_output
+        features.append(pooled.flatten(1).cpu().numpy())
+        probabilities.append(torch.sigmoid(model.classifier(pooled)).cpu().numpy())
+    return Reading(np.concatenate(probabilities), np.concatenate(features))
+
+
+def balanced_accuracy(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return, for each attribute, the mean of sensitivity and specificity at 0.5.
+
+    Args:
+        probabilities: (N, K).
+        truth: (N, K) of 1, 0 and nan (left out).
+
+    Returns:
+        Attribute -> balanced accuracy; nan where a class is absent. "mean" is over the rest.
+    """
+    figures: dict[str, float] = {}
+    for index, name in enumerate(ATTRIBUTES):
+        seen, asked = probabilities[:, index] >= 0.5, truth[:, index]
+        present, absent = asked == 1, asked == 0
+        if present.any() and absent.any():
+            figures[name] = float((seen[present].mean() + (~seen[absent]).mean()) / 2)
+        else:
+            figures[name] = float("nan")
+    figures["mean"] = float(np.nanmean([figures[name] for name in ATTRIBUTES]))
+    return figures

@@ -1,0 +1,104 @@
+"""Generated images as files: written whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from data.provenance import GeneratedImage, png_bytes
+from msdm_core.errors import JobNotFoundError
+
+_UNFINISHED = ".part"
+
+
+class ImageStore:
+    """The PNG files of one workspace, one folder a job."""
+
+    def __init__(self, folder: Path) -> None:
+        """Uses `folder`, and removes what a killed program left half-written there."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(f"*/*{_UNFINISHED}"):
+            path.unlink(missing_ok=True)
+
+    def save(
+        self,
+        generated: GeneratedImage,
+        job_id: str,
+        position: int,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Saves an image with its provenance and returns its name relative to the store.
+
+        Args:
+            generated: the image.
+            job_id: the job that made it.
+            position: of the image in the job, from 0.
+            before_commit: may raise to stop; nothing is then left behind.
+
+        Raises:
+            OSError: the disk is full or cannot be written; nothing is left behind.
+        """
+        name = f"{job_id}/{position:02d}.png"
+        path = self._folder / name
+        is_new = not path.parent.exists()
+        path.parent.mkdir(exist_ok=True)
+        try:
+            content = png_bytes(generated.image, generated.provenance)
+            write_whole(path, content, before_commit)
+        except BaseException:
+            if is_new:
+                path.parent.rmdir()
+            raise
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Returns the bytes of a saved image.
+
+        Raises:
+            JobNotFoundError: the file is gone.
+        """
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            raise JobNotFoundError(
+                f"The image file {name} is no longer in the workspace. Generate it again with "
+                "its settings."
+            ) from None
+
+    def remove(self, name: str) -> None:
+        """Removes an image that its history does not know."""
+        (self._folder / name).unlink(missing_ok=True)
+
+
+def write_whole(
+    path: Path, content: bytes, before_commit: Callable[[], None] = lambda: None
+) -> None:
+    """Writes `content` to `path` so that the file is there whole, also after a crash, or not.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    # A name of its own, so that two writers of one path never share an unfinished file.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        before_commit()
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

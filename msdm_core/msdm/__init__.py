@@ -1,0 +1,1 @@
+"""The MSDM model family: autoencoder, text encoder, denoiser, sampler and pipeline."""

@@ -1,0 +1,173 @@
+"""Training of the autoencoder: pixels, structure, texture, and at the end an adversary."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from msdm_core.evaluation.spectrum import octave_ratios
+from msdm_core.msdm.autoencoder import decode, encode
+from msdm_core.training.image_store import to_tensor, to_uint8
+from msdm_core.training.loop import Losses
+from msdm_core.training.losses import psnr, structural_similarity, texture_energy_loss
+from msdm_core.training.randomness import StepRandom
+from msdm_core.training.sheet import write_sheet
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderOptions:
+    """Weights of the losses, and what is trained.
+
+    Attributes:
+        batch_size: Crops a step.
+        crop_px: Side of the training crops.
+        pixel_weight: Mean absolute error.
+        structure_weight: 1 - SSIM.
+        texture_weight: Local energy of the wavelet details.
+        kl_weight: KL divergence of the latents from N(0, 1), for variational autoencoders.
+        adversarial_weight: Patch adversary (0: none).
+        latent_noise: Standard deviation of noise added to the latents before decoding, so that
+            the decoder forgives small errors of the denoiser.
+        is_encoder_frozen: Train the decoder alone; latents stay what a denoiser knows.
+    """
+
+    batch_size: int = 16
+    crop_px: int = 128
+    pixel_weight: float = 1.0
+    structure_weight: float = 0.1
+    texture_weight: float = 0.5
+    kl_weight: float = 1e-6
+    adversarial_weight: float = 0.0
+    latent_noise: float = 0.1
+    is_encoder_frozen: bool = False
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Judges overlapping patches of 35 pixels as real or reconstructed.
+
+    Source: Isola et al. 2017, arXiv:1611.07004, with group normalisation, which does not tie the
+    samples of a batch together.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        """Build the network; width is the channel count of its first layer."""
+        super().__init__(
+            nn.Conv2d(3, width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, width * 2, 4, 2, 1),
+            nn.GroupNorm(8, width * 2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width * 2, width * 4, 4, 1, 1),
+            nn.GroupNorm(8, width * 4),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width * 4, 1, 4, 1, 1),
+        )
+
+
+class AutoencoderTask:
+    """Trains an autoencoder on crops of images."""
+
+    name = "autoencoder"
+
+    def __init__(
+        self,
+        model: Any,
+        images: np.ndarray,
+        validation: np.ndarray,
+        options: AutoencoderOptions,
+        origin: str,
+    ) -> None:
+        """Take a model and its data.
+
+        Args:
+            model: `AutoencoderKL` or `AutoencoderDC`.
+            images: (N, H, W, 3) uint8 for training.
+            validation: (M, H, W, 3) uint8, never trained on.
+            options: What to train and how.
+            origin: Preset or folder the model came from, kept with the run.
+        """
+        self.model, self.images, self.options, self.origin = model, images, options, origin
+        self.validation = to_tensor(validation[:32])
+        if options.is_encoder_frozen:
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name.startswith(("decoder", "post_quant_conv")))
+        self.parts: dict[str, nn.Module] = {"autoencoder": model}
+        if options.adversarial_weight:
+            self.parts["discriminator"] = PatchDiscriminator()
+
+    def config(self) -> dict[str, Any]:
+        """Return the model's configuration and the options."""
+        model = {k: v for k, v in dict(self.model.config).items() if not k.startswith("_")}
+        return {"origin": self.origin, "model": model, "images": len(self.images),
+                **asdict(self.options)}
+
+    def _crops(self, random: StepRandom, device: torch.device) -> torch.Tensor:
+        size, side = self.options.crop_px, self.images.shape[1]
+        picked = random.numpy.integers(0, len(self.images), self.options.batch_size)
+        corners = random.numpy.integers(0, side - size + 1, (self.options.batch_size, 2))
+        mirrored = random.numpy.random(self.options.batch_size) < 0.5
+        crops = []
+        for index, (top, left), is_mirrored in zip(picked, corners, mirrored, strict=True):
+            crop = self.images[index, top : top + size, left : left + size]
+            crops.append(crop[:, ::-1] if is_mirrored else crop)
+        return to_tensor(np.stack(crops)).to(device)
+
+    def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
+        """Yield the autoencoder's loss, then, where there is one, the discriminator's."""
+        model, options = parts["autoencoder"], self.options
+        crops = self._crops(random, next(model.parameters()).device)
+        latents, kl = encode(model, crops, generator=random.torch, with_kl=True)
+        noise = torch.randn(latents.shape, generator=random.torch).to(latents)
+        images = decode(model, latents + options.latent_noise * noise)
+        pixel = (images - crops).abs().mean()
+        structure = 1 - structural_similarity(images, crops)
+        texture = texture_energy_loss(images, crops)
+        loss = (
+            options.pixel_weight * pixel
+            + options.structure_weight * structure
+            + options.texture_weight * texture
+            + options.kl_weight * kl
+        )
+        figures = {"pixel": pixel.item(), "structure": structure.item(), "texture": texture.item()}
+        if not options.adversarial_weight:
+            yield "autoencoder", loss, figures
+            return
+        discriminator = parts["discriminator"]
+        fooled = -discriminator(images).mean()
+        yield "autoencoder", loss + options.adversarial_weight * fooled, figures
+        real, fake = discriminator(crops), discriminator(images.detach())
+        hinge = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
+        told = {"real": real.mean().item(), "fake": fake.mean().item()}
+        yield "discriminator", hinge, told
+
+    @torch.no_grad()
+    def _reconstruct(self) -> torch.Tensor:
+        device = next(self.model.parameters()).device
+        batches = [decode(self.model, encode(self.model, batch.to(device))).cpu()
+                   for batch in self.validation.split(8)]
+        return torch.cat(batches)
+
+    def validate(self) -> dict[str, float]:
+        """Return PSNR (dB), SSIM and the power of each octave against the real images'."""
+        images = self._reconstruct()
+        figures = {
+            "psnr": float(psnr(images, self.validation).mean()),
+            "ssim": float(structural_similarity(images, self.validation)),
+        }
+        ratios = octave_ratios(to_uint8(images), to_uint8(self.validation))
+        return figures | {f"octave_{i}": float(r) for i, r in enumerate(ratios)}
+
+    def write_sheet(self, path: Path) -> None:
+        """Write validation images above their reconstructions."""
+        rows = [to_uint8(self.validation[:8]), to_uint8(self._reconstruct()[:8])]
+        write_sheet(path, rows, ["real", "reconstructed"])
+
+    def export(self, folder: Path) -> None:
+        """Write the autoencoder as a diffusers folder."""
+        self.model.save_pretrained(folder)

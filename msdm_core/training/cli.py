@@ -1,0 +1,313 @@
+"""Command line of training: ``python -m msdm_core train autoencoder | text-encoder | denoiser | evaluator``.
+
+Imports nothing heavy until a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msdm_core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from data.records import ImageRecord
+
+EXAMPLES = """examples:
+  python -m msdm_core train autoencoder  --data DATA --out runs/ae --max-minutes 30
+  python -m msdm_core train text-encoder --data DATA --out runs/text --max-minutes 5
+  python -m msdm_core train denoiser     --data DATA --out runs/msdm --max-minutes 120 \\
+      --autoencoder runs/ae/export --text-encoder runs/text/export
+  accelerate launch -m msdm_core train denoiser --preset paper --mixed-precision bf16 ...
+
+Called again with the same --out, a command resumes where it stopped or was killed.
+"""
+
+# Learning rate, batch size, warm-up steps, EMA decay of each task where none are given.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "autoencoder": {"learning_rate": 3e-4, "batch_size": 16, "warmup_steps": 100,
+                    "ema_decay": 0.995},
+    "text-encoder": {"learning_rate": 1e-3, "batch_size": 64, "warmup_steps": 100,
+                     "ema_decay": 0.99},
+    "denoiser": {"learning_rate": 5e-4, "batch_size": 16, "warmup_steps": 300,
+                 "ema_decay": 0.9995},
+    "evaluator": {"learning_rate": 1e-3, "batch_size": 32, "warmup_steps": 100,
+                  "ema_decay": 0.9},
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the ``train`` command to an argparse subparsers object."""
+    train = subparsers.add_parser(
+        "train", help="train a part of MSDM on a folder of images and captions",
+        description="Trains a part of MSDM on a folder that `python -m data validate` accepts.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tasks = train.add_subparsers(dest="task", required=True, metavar="PART")
+    autoencoder = tasks.add_parser("autoencoder", help="pictures to latents and back")
+    text_encoder = tasks.add_parser("text-encoder", help="prompts to vectors")
+    denoiser = tasks.add_parser("denoiser", help="noise and a prompt to latents")
+    evaluator = tasks.add_parser(
+        "evaluator", help="the network that reads attributes from images, to measure models with"
+    )
+    for name, parser in (("autoencoder", autoencoder), ("text-encoder", text_encoder),
+                         ("denoiser", denoiser), ("evaluator", evaluator)):
+        _add_common(parser, DEFAULTS[name])
+        parser.set_defaults(run=run)
+    autoencoder.add_argument("--init", metavar="FOLDER", help="go on from this autoencoder")
+    autoencoder.add_argument("--freeze-encoder", action="store_true",
+                             help="train the decoder alone; latents stay as they are")
+    autoencoder.add_argument("--crop-px", type=int, default=128, help="side of training crops")
+    for option, value, text in (
+        ("--pixel-weight", 1.0, "weight of the mean absolute error"),
+        ("--structure-weight", 0.1, "weight of 1 - SSIM"),
+        ("--texture-weight", 0.5, "weight of the local energy of fine detail"),
+        ("--adversarial-weight", 0.0, "weight of a patch adversary (0: none)"),
+        ("--latent-noise", 0.1, "noise on the latents before decoding"),
+    ):
+        autoencoder.add_argument(option, type=float, default=value, metavar="W", help=text)
+    text_encoder.add_argument("--vocabulary-size", type=int, default=1200, metavar="N",
+                              help="largest number of word pieces")
+    denoiser.add_argument("--autoencoder", required=True, metavar="FOLDER",
+                          help="exported autoencoder, or a pipeline folder with vae in it")
+    denoiser.add_argument("--text-encoder", metavar="SOURCE",
+                          help="folder or hub id of a BERT-like or CLIP-like encoder "
+                               "(default: the preset's)")
+    denoiser.add_argument("--drop-text", type=float, default=0.1, metavar="P",
+                          help="share of steps without text (default %(default)s)")
+    denoiser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
+    denoiser.add_argument("--sheet-prompts", metavar="FILE", help="prompts of the sample sheet")
+    denoiser.add_argument("--full-precision", action="store_true",
+                          help="export float32 weights instead of float16")
+
+
+def _add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
+    add = parser.add_argument
+    add("--data", required=True, metavar="FOLDER", help="images and captions")
+    add("--out", required=True, metavar="FOLDER", help="the run: made, or resumed where it is")
+    add("--preset", default="compact", help="compact or paper (default %(default)s)")
+    add("--seed", type=int, default=0)
+    add("--batch-size", type=int, default=defaults["batch_size"], metavar="N",
+        help="samples a step and process (default %(default)s)")
+    add("--learning-rate", type=float, default=defaults["learning_rate"], metavar="R",
+        help="peak rate of Adam (default %(default)s)")
+    add("--warmup-steps", type=int, default=defaults["warmup_steps"], metavar="N")
+    add("--decay-after-steps", type=int, default=0, metavar="N",
+        help="then the rate falls as 1/sqrt(step) (default: never)")
+    add("--ema-decay", type=float, default=defaults["ema_decay"], metavar="D",
+        help="decay of the averaged weights (default %(default)s)")
+    add("--max-minutes", type=float, default=0.0, metavar="MIN", help="stop after so long")
+    add("--max-steps", type=int, default=0, metavar="N", help="stop at this step")
+    add("--checkpoint-minutes", type=float, default=5.0, metavar="MIN")
+    add("--sheet-minutes", type=float, default=15.0, metavar="MIN")
+    add("--mixed-precision", choices=("no", "bf16", "fp16"), default="no", help="for a GPU")
+    add("--fit", choices=("pad", "crop", "stretch"), help="how pictures are made square")
+    add("--cache", metavar="FOLDER", help="decoded images and latents (default: beside the run)")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a training command.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        CoreError: Something a person can mend.
+    """
+    import torch
+
+    from msdm_core.training.loop import LoopOptions, TrainingRun
+
+    _check(arguments)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    options = LoopOptions(**{name: getattr(arguments, name) for name in (
+        "seed", "batch_size", "learning_rate", "warmup_steps", "decay_after_steps", "ema_decay",
+        "max_steps", "max_minutes", "checkpoint_minutes", "sheet_minutes", "mixed_precision")})
+    builders = {"autoencoder": _autoencoder, "text-encoder": _text_encoder,
+                "denoiser": _denoiser, "evaluator": _evaluator}
+    task = builders[arguments.task](arguments)
+    TrainingRun(task, Path(arguments.out), options).train()
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that would fail later, or train nothing."""
+    for name in ("batch_size", "learning_rate", "checkpoint_minutes", "sheet_minutes"):
+        if getattr(arguments, name) <= 0:
+            raise TrainingError(
+                f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be above 0."
+            )
+    if not 0 <= arguments.ema_decay < 1:
+        raise TrainingError(f"--ema-decay is {arguments.ema_decay}; it must be in [0, 1).")
+    out = Path(arguments.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise TrainingError(f"The run folder {out} cannot be written: {error}.") from error
+
+
+def _splits(folder: str) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """Return the training and validation records of a folder."""
+    from data.folders import read_folder
+    from data.splits import make_splits
+
+    records = read_folder(Path(folder))
+    if not any(record.split == "val" for record in records):
+        records = make_splits(records, fractions={"train": 0.95, "val": 0.05}, seed=0)
+    training = [record for record in records if record.split == "train"]
+    validation = [record for record in records if record.split == "val"]
+    if not training or not validation:
+        raise TrainingError(
+            f"{folder} has {len(training)} training and {len(validation)} validation images; "
+            "both are needed. `python -m data split FOLDER` writes a split."
+        )
+    return training, validation
+
+
+def _cache(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.cache) if arguments.cache else Path(arguments.out) / "cache"
+
+
+def _images(arguments: argparse.Namespace) -> tuple[Any, Any, list[Any], list[Any]]:
+    from msdm_core.msdm.presets import get_preset
+    from msdm_core.training.image_store import open_images
+
+    preset = get_preset(arguments.preset)
+    training, validation = _splits(arguments.data)
+    fit = arguments.fit or preset.fit
+    pictures = [open_images(r, size_px=preset.image_px, fit=fit, cache=_cache(arguments))
+                for r in (training, validation)]
+    return pictures[0], pictures[1], training, validation
+
+
+def _autoencoder(arguments: argparse.Namespace) -> Any:
+    import diffusers
+
+    from msdm_core.msdm.linear_autoencoder import linear_start
+    from msdm_core.msdm.loading import load_component
+    from msdm_core.msdm.presets import build_autoencoder, get_preset
+    from msdm_core.training.autoencoder import AutoencoderOptions, AutoencoderTask
+    from msdm_core.training.image_store import to_tensor
+
+    images, validation, _, _ = _images(arguments)
+    if arguments.init:
+        model = load_component(Path(arguments.init), "vae")
+    else:
+        model = build_autoencoder(get_preset(arguments.preset))
+        if isinstance(model, diffusers.AutoencoderDC):
+            linear_start(model, to_tensor(images[:: max(1, len(images) // 284)]))
+    options = AutoencoderOptions(
+        batch_size=arguments.batch_size, crop_px=arguments.crop_px,
+        pixel_weight=arguments.pixel_weight, structure_weight=arguments.structure_weight,
+        texture_weight=arguments.texture_weight, latent_noise=arguments.latent_noise,
+        adversarial_weight=arguments.adversarial_weight,
+        is_encoder_frozen=arguments.freeze_encoder,
+    )
+    origin = _digest_of(arguments.init) if arguments.init else arguments.preset
+    return AutoencoderTask(model, images, validation, options, origin)
+
+
+def _text_encoder(arguments: argparse.Namespace) -> Any:
+    from msdm_core.msdm.presets import get_preset
+    from msdm_core.msdm.text_encoder import build_text_encoder, build_tokenizer
+    from msdm_core.training.randomness import step_random
+    from msdm_core.training.text_encoder import TextEncoderOptions, TextEncoderTask
+    from msdm_core.training.wording import wordings
+
+    preset = get_preset(arguments.preset)
+    if isinstance(preset.text_encoder, str):
+        raise TrainingError(
+            f"The preset {preset.name!r} uses the pre-trained encoder {preset.text_encoder}; "
+            "there is nothing to train. Give it to `train denoiser --text-encoder`."
+        )
+    training, validation = (wordings(records) for records in _splits(arguments.data))
+    # The tokenizer is made once a run: wording drawn later must not change what words mean.
+    kept = Path(arguments.out) / "tokenizer"
+    if not kept.is_dir():
+        rng = step_random(arguments.seed, 0).python
+        corpus = (words.draw(rng, drop=0.0) for words in training for _ in range(12))
+        build_tokenizer(corpus, arguments.vocabulary_size, preset.text_tokens).save_pretrained(kept)
+    tokenizer, encoder = build_text_encoder(preset.text_encoder, kept)
+    options = TextEncoderOptions(batch_size=arguments.batch_size, max_tokens=preset.text_tokens)
+    return TextEncoderTask(tokenizer, encoder, training, validation, options, preset.name)
+
+
+def _denoiser(arguments: argparse.Namespace) -> Any:
+    from accelerate import PartialState
+
+    from msdm_core.msdm.loading import load_component
+    from msdm_core.msdm.pipeline import MSDMPipeline
+    from msdm_core.msdm.presets import build_denoiser, build_scheduler, get_preset
+    from msdm_core.msdm.text_encoder import load_text_encoder, text_width
+    from msdm_core.training.denoiser import DenoiserOptions, DenoiserTask
+    from msdm_core.training.latents import open_latents
+    from msdm_core.training.wording import wordings
+
+    preset = get_preset(arguments.preset)
+    source = arguments.text_encoder or preset.text_encoder
+    if not isinstance(source, str):
+        raise TrainingError(
+            f"The preset {preset.name!r} has no text encoder of its own: train one with "
+            "`train text-encoder` and give it with --text-encoder."
+        )
+    device = PartialState().device
+    images, validation_images, training, validation = _images(arguments)
+    autoencoder = load_component(Path(arguments.autoencoder), "vae").to(device)
+    tokenizer, encoder = load_text_encoder(source)
+    latents, validation_latents = (
+        open_latents(autoencoder, pictures, cache=_cache(arguments), device=device)
+        for pictures in (images, validation_images)
+    )
+    pipeline = MSDMPipeline(
+        vae=autoencoder.requires_grad_(False), text_encoder=encoder.to(device),
+        tokenizer=tokenizer, unet=build_denoiser(preset, text_width(encoder)),
+        scheduler=build_scheduler(preset), default_steps=preset.default_steps,
+        default_guidance=preset.default_guidance, image_px=preset.image_px,
+        text_tokens=preset.text_tokens,
+    )
+    options = DenoiserOptions(
+        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
+        mirror=not arguments.no_mirror, sheet_prompts=_sheet_prompts(arguments.sheet_prompts),
+        export_half=not arguments.full_precision,
+    )
+    return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
+                        wordings(validation), options, preset.name)
+
+
+def _evaluator(arguments: argparse.Namespace) -> Any:
+    from data.attributes import read_attributes
+    from msdm_core.evaluation.evaluator import build_evaluator, truths
+    from msdm_core.training.evaluator import EvaluatorOptions, EvaluatorTask
+
+    images, validation_images, training, validation = _images(arguments)
+    truth, validation_truth = (
+        truths([read_attributes(record.captions) for record in records])
+        for records in (training, validation)
+    )
+    return EvaluatorTask(build_evaluator(), images, truth, validation_images, validation_truth,
+                         EvaluatorOptions(batch_size=arguments.batch_size))
+
+
+def _sheet_prompts(path: str | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _digest_of(folder: str) -> str:
+    """Return a short hash of the safetensors of a folder, which names where a run began."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return f"{os.path.basename(os.path.normpath(folder))}@{digest.hexdigest()[:12]}"

@@ -1,0 +1,1 @@
+"""Tests: unit, integration, browser, and benchmarks that are run by hand."""
