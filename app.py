@@ -99,9 +99,15 @@ def serve(settings: Settings) -> None:
         if port != settings.port:
             print(f"Port {settings.port} is in use; listening on {port} instead.")
         print(f"Open http://{address}:{port} in a browser. Stop with Ctrl-C.", flush=True)
+        if not (settings.is_loopback or settings.is_space):
+            print("Everybody who can reach this machine can use the app and see its images.")
         config = uvicorn.Config(
-            app, settings.host, port, log_level="warning", server_header=False,
-            timeout_graceful_shutdown=3
+            app,
+            settings.host,
+            port,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=3,
         )
         uvicorn.Server(config).run()
     finally:

@@ -15,7 +15,8 @@ from data.prompt_builder import PROMPT_CHOICES, build_prompt, example_prompts
 from data.vocabulary import find_terms
 from msdm_core.errors import CoreError
 from msdm_core.generation import panel
-from msdm_core.generation.jobs import JobView
+from msdm_core.generation.catalogue import ModelEntry
+from msdm_core.generation.job_view import JobView
 from msdm_core.generation.messages import person_message
 from msdm_core.generation.request import MAX_IMAGES, check_request, random_seed
 from msdm_core.generation.service import GenerationService
@@ -184,7 +185,7 @@ class GenerateTab:
     def _build_model(self) -> None:
         first = self._service.catalogue.first_ready()
         self._model = gr.Dropdown(
-            [(entry.label, entry.id) for entry in self._service.catalogue],
+            [(_model_label(entry), entry.id) for entry in self._service.catalogue],
             value=first.id,
             label="Model",
             elem_id="model",
@@ -343,6 +344,11 @@ class GenerateTab:
         except CoreError:  # of another workspace, or deleted meanwhile
             return None, None
         return view, None if view.status.is_final else self._service.queue.preview(shown)
+
+
+def _model_label(entry: ModelEntry) -> str:
+    state = entry.availability().state
+    return entry.label if state == "ready" else f"{entry.label} ({state})"
 
 
 def _choice(name: str) -> gr.Dropdown:

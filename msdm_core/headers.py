@@ -75,8 +75,7 @@ class SecurityHeaders:
         # In the frame of a Space the cookie belongs to a third party, which browsers partition.
         site = "SameSite=None; Secure; Partitioned" if self._is_space else "SameSite=Lax"
         return (
-            f"{BROWSER_COOKIE}={secrets.token_hex(16)}; Path=/; HttpOnly; "
-            f"Max-Age={_YEAR_S}; {site}"
+            f"{BROWSER_COOKIE}={secrets.token_hex(16)}; Path=/; HttpOnly; Max-Age={_YEAR_S}; {site}"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +22,12 @@ from msdm_core.evaluation.evaluator import (
     ATTRIBUTES,
     Reading,
     balanced_accuracy,
+    mean_over,
     read_images,
+    stated,
     truths,
 )
-from msdm_core.evaluation.spectrum import octave_ratios, octaves
+from msdm_core.evaluation.spectrum import octave_powers, octave_ratios, octaves
 from msdm_core.msdm.pipeline import MSDMPipeline
 
 BOOTSTRAP_DRAWS = 1000
@@ -112,7 +113,7 @@ def generate_images(
         for number, image in zip(batch, images, strict=True):
             partial = paths[number].with_suffix(".partial")
             image.save(partial, format="PNG")
-            os.replace(partial, paths[number])
+            partial.replace(paths[number])
         done = first + len(batch)
         left_s = (time.monotonic() - start) / done * (len(wanted) - done)
         print(f"\r{done} of {len(wanted)} images, {left_s / 60:.1f} min left ", end="",
@@ -143,12 +144,14 @@ def measure(
     real_reading = read_images(evaluator, real)
     reading = read_images(evaluator, generated)
     real_truth = truths([read_attributes(record.captions) for record in records])
-    asked = truths([c.attributes for c in cases]) if closed_world else _stated(cases)
+    wanted = [case.attributes for case in cases]
+    asked = truths(wanted) if closed_world else stated(wanted)
     on_real = balanced_accuracy(real_reading.probabilities, real_truth)
     on_generated = balanced_accuracy(reading.probabilities, asked)
     ratio = on_generated["mean"] / on_real["mean"]
     bands = [f"{low}-{high}" for low, high in octaves(real.shape[1])]
-    spectrum = octave_ratios(generated, real)
+    real_power = octave_powers(real)
+    spectrum = octave_powers(generated) / real_power
     halves = octave_ratios(real[::2], real[1::2])
     return {
         "images": len(generated),
@@ -161,19 +164,11 @@ def measure(
         "reading_ratio_interval": _interval(
             lambda rng: _resampled_ratio(rng, reading, asked, cases, real_reading, real_truth)
         ),
+        "octave_power_real": dict(zip(bands, map(float, real_power), strict=True)),
         "octave_power_ratio": dict(zip(bands, map(float, spectrum), strict=True)),
         "octave_power_ratio_real_halves": dict(zip(bands, map(float, halves), strict=True)),
         "pixel_diversity": {"real": _diversity(real), "generated": _diversity(generated)},
     }
-
-
-def _stated(cases: Sequence[PromptCase]) -> np.ndarray:
-    """Return (N, K) of what each prompt itself states or implies; nan where it is silent."""
-    rows = []
-    for case in cases:
-        targets = case.attributes.targets()
-        rows.append([np.nan if targets[n] is None else float(targets[n]) for n in ATTRIBUTES])
-    return np.array(rows, dtype=np.float32)
 
 
 def _resampled_ratio(
@@ -191,7 +186,8 @@ def _resampled_ratio(
     rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
     on_real = balanced_accuracy(real_reading.probabilities[real_rows], real_truth[real_rows])
     made = balanced_accuracy(reading.probabilities[rows], asked[rows])
-    return made["mean"] / on_real["mean"]
+    both = [n for n in ATTRIBUTES if not np.isnan(on_real[n] + made[n])]
+    return mean_over(made, both) / mean_over(on_real, both)
 
 
 def _interval(draw: Callable[[np.random.Generator], float]) -> list[float]:

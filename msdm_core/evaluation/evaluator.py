@@ -46,11 +46,17 @@ class Reading:
 
 def truths(attributes: Sequence[Attributes]) -> np.ndarray:
     """Return (N, K) float32: 1 present, 0 absent, nan unknown, what is not mentioned absent."""
-    rows = []
-    for entry in attributes:
-        targets: Mapping[str, bool | None] = entry.targets(closed_world=True)
-        rows.append([np.nan if targets[n] is None else float(targets[n]) for n in ATTRIBUTES])
-    return np.array(rows, dtype=np.float32)
+    return _as_array([entry.targets(closed_world=True) for entry in attributes])
+
+
+def stated(attributes: Sequence[Attributes]) -> np.ndarray:
+    """Return (N, K) float32: 1 stated or implied, 0 denied, nan where nothing is said."""
+    return _as_array([entry.targets() for entry in attributes])
+
+
+def _as_array(rows: Sequence[Mapping[str, bool | None]]) -> np.ndarray:
+    values = {True: 1.0, False: 0.0, None: np.nan}
+    return np.array([[values[row[n]] for n in ATTRIBUTES] for row in rows], dtype=np.float32)
 
 
 def build_evaluator() -> Any:
@@ -62,6 +68,7 @@ def build_evaluator() -> Any:
         hidden_sizes=[32, 64, 128, 256],
         depths=[1, 2, 2, 2],
         layer_type="basic",
+        downsample_in_first_stage=True,
         problem_type="multi_label_classification",
         id2label=dict(enumerate(ATTRIBUTES)),
         label2id={name: index for index, name in enumerate(ATTRIBUTES)},
@@ -127,5 +134,11 @@ def balanced_accuracy(probabilities: np.ndarray, truth: np.ndarray) -> dict[str,
             figures[name] = float((seen[present].mean() + (~seen[absent]).mean()) / 2)
         else:
             figures[name] = float("nan")
-    figures["mean"] = float(np.nanmean([figures[name] for name in ATTRIBUTES]))
+    figures["mean"] = mean_over(figures, ATTRIBUTES)
     return figures
+
+
+def mean_over(figures: Mapping[str, float], names: Sequence[str]) -> float:
+    """Return the mean of the named figures that are known; nan where none is."""
+    known = [figures[name] for name in names if not np.isnan(figures[name])]
+    return float(np.mean(known)) if known else float("nan")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -34,7 +36,7 @@ def power_spectrum(images: np.ndarray) -> np.ndarray:
 def octaves(size_px: int) -> list[tuple[int, int]]:
     """Return the octaves [low, high) in cycles an image: 1-2, 2-4, ... up to S/2."""
     edges = [2**k for k in range(size_px.bit_length() - 1) if 2**k <= size_px // 2]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def octave_powers(images: np.ndarray) -> np.ndarray:

@@ -50,20 +50,40 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--count 4 --out pictures",
     )
     parser.add_argument("prompt", help=f"what to draw, at most {MAX_PROMPT_CHARACTERS} characters")
-    parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER",
-                        help="folder for the PNG files, made when missing [default: here]")
-    parser.add_argument("--model", metavar="ID",
-                        help="a model of `python -m msdm_core models` [default: first ready]")
-    parser.add_argument("--seed", type=int, metavar="N",
-                        help=f"0 to {MAX_SEED} [default: drawn at random]")
-    parser.add_argument("--count", type=int, default=1, metavar="N",
-                        help=f"number of images, 1 to {MAX_COUNT} [default: 1]")
-    parser.add_argument("--steps", type=int, metavar="N",
-                        help=f"1 to {MAX_STEPS} [default: the model's]")
-    parser.add_argument("--guidance", type=float, metavar="X",
-                        help=f"1 (none) to {MAX_GUIDANCE:g} [default: the model's]")
-    parser.add_argument("--size", type=int, metavar="PX",
-                        help="width and height in pixels [default: the model's]")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="folder for the PNG files, made when missing [default: here]",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="ID",
+        help="a model of `python -m msdm_core models` [default: first ready]",
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help=f"0 to {MAX_SEED} [default: drawn at random]"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"number of images, 1 to {MAX_COUNT} [default: 1]",
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help=f"1 to {MAX_STEPS} [default: the model's]"
+    )
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        metavar="X",
+        help=f"1 (none) to {MAX_GUIDANCE:g} [default: the model's]",
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="width and height in pixels [default: the model's]"
+    )
     add_settings(parser, ["home", "device", "threads"])
     parser.set_defaults(run=generate)  # fmt: skip
 

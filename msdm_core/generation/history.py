@@ -130,9 +130,7 @@ class History:
         Raises:
             WorkspaceError: the file cannot be opened or is not a database.
         """
-        self._engine = create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S}
-        )
+        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(self._engine, "connect", _configure)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
@@ -270,33 +268,6 @@ class History:
             return len(rows)
 
 
-class WorkspaceLock:
-    """Held while the program uses a workspace, so that no second one takes over its jobs."""
-
-    def __init__(self, home: Path) -> None:
-        """Takes the lock of `home`.
-
-        Raises:
-            WorkspaceError: another program holds it.
-        """
-        # A lock of SQLite works on every system and ends with the process, even a killed one.
-        self._connection = sqlite3.connect(
-            home / "workspace.lock", timeout=0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise WorkspaceError(
-                f"The workspace {home} is in use by another running app ({error}). "
-                "Stop that app, or choose another folder with --home FOLDER or MSDM_HOME."
-            ) from error
-
-    def release(self) -> None:
-        """Lets another program use the workspace."""
-        self._connection.close()
-
-
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -314,9 +285,7 @@ def _find(session: Session, job_id: str) -> JobRow:
 
 
 def _saved_image(row: ImageRow) -> SavedImage:
-    return SavedImage(
-        row.id, row.position, row.seed, row.file_name, json.loads(row.provenance)
-    )
+    return SavedImage(row.id, row.position, row.seed, row.file_name, json.loads(row.provenance))
 
 
 def _saved_job(row: JobRow) -> SavedJob:

@@ -17,7 +17,8 @@ from PIL import Image
 from msdm_core.errors import JobCancelled, JobNotFoundError, RequestError
 from msdm_core.generation.adapters import Adapter, make_adapter
 from msdm_core.generation.catalogue import Catalogue, ModelEntry
-from msdm_core.generation.history import History, JobStatus, SavedImage, SavedJob
+from msdm_core.generation.history import History, JobStatus, SavedImage
+from msdm_core.generation.job_view import JobView, view_of_saved
 from msdm_core.generation.messages import person_message
 from msdm_core.generation.request import GenerationRequest
 from msdm_core.generation.store import ImageStore
@@ -47,40 +48,6 @@ class _Job:
     preview: bytes | None = None
     preview_made_at: float = 0.0
     watched_until: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """What an observer sees of a job.
-
-    `queue_position` is 1 for the next to run, 0 once it runs; `left_s` is None while unknown.
-    """
-
-    id: str
-    owner: str
-    status: JobStatus
-    message: str
-    request: GenerationRequest
-    images: tuple[SavedImage, ...]
-    queue_position: int = 0
-    image_position: int = 0
-    step: int = 0
-    total_steps: int = 0
-    has_preview: bool = False
-    is_cancelling: bool = False
-    left_s: float | None = None
-
-    @property
-    def fraction(self) -> float:
-        """The share of the job that is done, 0 to 1."""
-        if self.status is JobStatus.DONE:
-            return 1.0
-        if self.status in {JobStatus.QUEUED, JobStatus.LOADING}:
-            return 0.0
-        of_image = self.step / self.total_steps if self.total_steps else 0.0
-        # The image just saved is counted by its position until the next one starts.
-        done = min(self.image_position + of_image, self.request.image_count)
-        return done / self.request.image_count
 
 
 class JobQueue:
@@ -169,7 +136,7 @@ class JobQueue:
             job = self._jobs.get(job_id)
             if job is not None:
                 return self._view(job)
-        return _view_saved(self._history.job(job_id))
+        return view_of_saved(self._history.job(job_id))
 
     def active(self) -> list[JobView]:
         """Returns the running job, then the waiting ones in their order."""
@@ -340,15 +307,3 @@ def _jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
-
-
-def _view_saved(job: SavedJob) -> JobView:
-    return JobView(
-        id=job.id,
-        owner=job.owner,
-        status=job.status,
-        message=job.message,
-        request=job.request,
-        images=job.images,
-        step=0,
-    )

@@ -117,9 +117,7 @@ class MSDMAdapter:
             provenance=Provenance(**provenance, duration_s=duration_s),
         )
 
-    def _resolved(
-        self, pipeline: MSDMPipeline, request: GenerationRequest
-    ) -> tuple[int, float]:
+    def _resolved(self, pipeline: MSDMPipeline, request: GenerationRequest) -> tuple[int, float]:
         """Returns steps and guidance: the request's, else the entry's, else the checkpoint's."""
         steps = request.steps or self._entry.default_steps or pipeline.config.default_steps
         guidance = request.guidance

@@ -15,7 +15,7 @@ import jinja2
 from msdm_core.errors import CoreError
 from msdm_core.generation.catalogue import Catalogue, ModelEntry
 from msdm_core.generation.history import JobStatus, SavedImage, SavedJob
-from msdm_core.generation.jobs import JobView
+from msdm_core.generation.job_view import JobView
 from msdm_core.generation.routes import PREFIX
 
 WEB = Path(__file__).parents[1] / "web"
@@ -131,9 +131,7 @@ def _model_facts(entry: ModelEntry) -> list[str]:
     return [*facts, entry.licence]
 
 
-def _job_values(
-    view: JobView, entry: ModelEntry | None, preview: bytes | None
-) -> dict[str, Any]:
+def _job_values(view: JobView, entry: ModelEntry | None, preview: bytes | None) -> dict[str, Any]:
     is_active = not view.status.is_final
     request = view.request
     data = base64.b64encode(preview).decode() if preview else ""

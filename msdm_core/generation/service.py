@@ -7,11 +7,13 @@ from fastapi import APIRouter, Request
 from msdm_core.errors import JobNotFoundError
 from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import Catalogue
-from msdm_core.generation.history import History, SavedJob, WorkspaceLock
-from msdm_core.generation.jobs import JobQueue, JobView
+from msdm_core.generation.history import History, SavedJob
+from msdm_core.generation.job_view import JobView
+from msdm_core.generation.jobs import JobQueue
 from msdm_core.generation.request import GenerationRequest
 from msdm_core.generation.routes import make_router
 from msdm_core.generation.store import ImageStore
+from msdm_core.generation.workspace_lock import WorkspaceLock
 from msdm_core.headers import browser_name
 from msdm_core.settings import Settings, prepare_workspace
 
@@ -41,9 +43,7 @@ class GenerationService:
             self._lock.release()
             raise
         make = functools.partial(make_adapter, device=settings.device, threads=settings.threads)
-        self.queue = JobQueue(
-            self.catalogue, self.history, self.store, make, settings.queue_limit
-        )
+        self.queue = JobQueue(self.catalogue, self.history, self.store, make, settings.queue_limit)
 
     def start(self) -> None:
         """Starts to work off the queue."""
@@ -80,9 +80,7 @@ class GenerationService:
 
     def active(self, browser: str) -> list[JobView]:
         """Returns the jobs still going that a browser may see, the running one first."""
-        return [
-            view for view in self.queue.active() if self.is_shared or view.owner == browser
-        ]
+        return [view for view in self.queue.active() if self.is_shared or view.owner == browser]
 
     def latest(self, browser: str) -> JobView | None:
         """Returns what a browser looked at last: its job still going, else its newest."""

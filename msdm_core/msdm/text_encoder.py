@@ -67,7 +67,8 @@ def load_text_encoder(source: str, revision: str | None = None) -> tuple[Any, An
         if len(tokenizer) <= len(tokenizer.all_special_ids):
             raise OSError("the tokenizer knows no words")
         model_class = CLIPTextModel if config.model_type in CLIP_LIKE else AutoModel
-        model = model_class.from_pretrained(encoder_source, revision=revision)
+        # Checkpoints in half precision train and run in single precision like any other.
+        model = model_class.from_pretrained(encoder_source, revision=revision, dtype=torch.float32)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             f"No text encoder loads from {source!r} ({error}). Give a folder with config.json, "

@@ -70,6 +70,23 @@ class PatchDiscriminator(nn.Sequential):
         )
 
 
+class Reconstruction(nn.Module):
+    """Encodes, adds noise and decodes in one forward pass, as data parallelism needs it."""
+
+    def __init__(self, model: Any, latent_noise: float) -> None:
+        """Take an autoencoder and the standard deviation of the noise on its latents."""
+        super().__init__()
+        self.model, self.latent_noise = model, latent_noise
+
+    def forward(
+        self, images: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return reconstructions (B, 3, H, W) and the KL divergence of the latents."""
+        latents, kl = encode(self.model, images, generator=generator, with_kl=True)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        return decode(self.model, latents + self.latent_noise * noise), kl
+
+
 class AutoencoderTask:
     """Trains an autoencoder on crops of images."""
 
@@ -97,7 +114,9 @@ class AutoencoderTask:
         if options.is_encoder_frozen:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name.startswith(("decoder", "post_quant_conv")))
-        self.parts: dict[str, nn.Module] = {"autoencoder": model}
+        self.parts: dict[str, nn.Module] = {
+            "autoencoder": Reconstruction(model, options.latent_noise)
+        }
         if options.adversarial_weight:
             self.parts["discriminator"] = PatchDiscriminator()
 
@@ -122,9 +141,7 @@ class AutoencoderTask:
         """Yield the autoencoder's loss, then, where there is one, the discriminator's."""
         model, options = parts["autoencoder"], self.options
         crops = self._crops(random, next(model.parameters()).device)
-        latents, kl = encode(model, crops, generator=random.torch, with_kl=True)
-        noise = torch.randn(latents.shape, generator=random.torch).to(latents)
-        images = decode(model, latents + options.latent_noise * noise)
+        images, kl = model(crops, random.torch)
         pixel = (images - crops).abs().mean()
         structure = 1 - structural_similarity(images, crops)
         texture = texture_energy_loss(images, crops)
@@ -139,9 +156,10 @@ class AutoencoderTask:
             yield "autoencoder", loss, figures
             return
         discriminator = parts["discriminator"]
-        fooled = -discriminator(images).mean()
+        judge = getattr(discriminator, "module", discriminator)
+        fooled = -judge(images).mean()
         yield "autoencoder", loss + options.adversarial_weight * fooled, figures
-        real, fake = discriminator(crops), discriminator(images.detach())
+        real, fake = discriminator(torch.cat([crops, images.detach()])).chunk(2)
         hinge = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
         told = {"real": real.mean().item(), "fake": fake.mean().item()}
         yield "discriminator", hinge, told
@@ -168,6 +186,23 @@ class AutoencoderTask:
         rows = [to_uint8(self.validation[:8]), to_uint8(self._reconstruct()[:8])]
         write_sheet(path, rows, ["real", "reconstructed"])
 
+    @torch.no_grad()
+    def _unit_scale(self) -> float:
+        """Return the factor that gives the latents of training images a mean square of 1."""
+        device = next(self.model.parameters()).device
+        stride = max(1, len(self.images) // 64)
+        latents = [encode(self.model, to_tensor(self.images[i : i + 1]).to(device))
+                   for i in range(0, len(self.images), stride)]
+        return float(torch.cat(latents).square().mean().rsqrt())
+
     def export(self, folder: Path) -> None:
-        """Write the autoencoder as a diffusers folder."""
+        """Write the autoencoder as a diffusers folder, its latents scaled for diffusion.
+
+        With the encoder frozen the scale stays too, since a denoiser may know the latents.
+        """
+        config = dict(self.model.config)
+        if not self.options.is_encoder_frozen:
+            scale = float(config["scaling_factor"]) * self._unit_scale()
+            self.model.register_to_config(scaling_factor=scale)
         self.model.save_pretrained(folder)
+        self.model.register_to_config(scaling_factor=config["scaling_factor"])

@@ -1,4 +1,4 @@
-"""Command line of training: ``python -m msdm_core train autoencoder | text-encoder | denoiser | evaluator``.
+"""Command line of training: ``python -m msdm_core train PART``.
 
 Imports nothing heavy until a command runs, so that ``--help`` answers at once.
 """
@@ -6,7 +6,6 @@ Imports nothing heavy until a command runs, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +201,7 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
         model = load_component(Path(arguments.init), "vae")
     else:
         model = build_autoencoder(get_preset(arguments.preset))
+        model.register_to_config(scaling_factor=1.0)  # set at export, from the latents themselves
         if isinstance(model, diffusers.AutoencoderDC):
             linear_start(model, to_tensor(images[:: max(1, len(images) // 284)]))
     options = AutoencoderOptions(
@@ -310,4 +310,4 @@ def _digest_of(folder: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*.safetensors")):
         digest.update(path.read_bytes())
-    return f"{os.path.basename(os.path.normpath(folder))}@{digest.hexdigest()[:12]}"
+    return f"{Path(folder).name}@{digest.hexdigest()[:12]}"

@@ -61,7 +61,8 @@ class EvaluatorTask:
             validation_truth: (M, K).
             options: How images are varied.
         """
-        self.model, self.options = model, options
+        # Convolutions over many pixels and few channels run faster so on a CPU.
+        self.model, self.options = model.to(memory_format=torch.channels_last), options
         self.images, self.truth = images, truth
         self.validation, self.validation_truth = validation, validation_truth
         self.parts: dict[str, nn.Module] = {"evaluator": model}

@@ -19,7 +19,8 @@ def _digest(model: Any, images: np.ndarray) -> str:
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().float().cpu().numpy().tobytes())
-    digest.update(f"{images.shape} {getattr(images, 'filename', '')}".encode())
+    scale = {k: model.config.get(k) for k in ("scaling_factor", "shift_factor")}
+    digest.update(f"{scale} {images.shape}".encode())
     digest.update(np.ascontiguousarray(images[:: max(1, len(images) // 64)]).tobytes())
     return digest.hexdigest()[:16]
 

@@ -161,6 +161,13 @@ class TrainingRun:
             ) from error
         return lock
 
+    def _kept(self, name: str) -> dict[str, torch.Tensor]:
+        """Return what a checkpoint keeps of a part: trained parameters and buffers."""
+        module = self.task.parts[name]
+        kept = {k: v.data for k, v in module.named_parameters() if v.requires_grad}
+        buffers = {k for k in module.state_dict() if k not in dict(module.named_parameters())}
+        return kept | {k: v for k, v in module.named_buffers() if k in buffers}
+
     def _write_config(self) -> None:
         """Keep what defines the run, or refuse a folder in which that differs."""
         path = self.folder / "run.json"
@@ -197,6 +204,10 @@ class TrainingRun:
             return
         tensors, state = load_checkpoint(found[-1])
         for name, module in self.task.parts.items():
+            # What is frozen is not kept in checkpoints; all else must be there.
+            wanted = set(self._kept(name))
+            if wanted != set(tensors[f"{name}.model"]):
+                raise TrainingError(f"{found[-1]} does not hold the weights of {name}.")
             module.load_state_dict(tensors[f"{name}.model"], strict=False)
             shadow = tensors[f"{name}.ema"]
             for index, value in enumerate(self.ema[name].shadow_params):
@@ -215,10 +226,8 @@ class TrainingRun:
             return
         tensors: dict[str, dict[str, torch.Tensor]] = {}
         optimizers: dict[str, Any] = {}
-        for name, module in self.task.parts.items():
-            named = {k: v for k, v in module.named_parameters() if v.requires_grad}
-            named.update(dict(module.named_buffers()))
-            tensors[f"{name}.model"] = {k: v.data for k, v in named.items()}
+        for name in self.task.parts:
+            tensors[f"{name}.model"] = self._kept(name)
             shadow = self.ema[name].shadow_params
             tensors[f"{name}.ema"] = {str(i): v.data for i, v in enumerate(shadow)}
             tensors[f"{name}.optimizer"], optimizers[name] = flatten_optimizer(
@@ -244,7 +253,8 @@ class TrainingRun:
 
     def _train(self) -> None:
         start = last_log = last_save = last_sheet = time.monotonic()
-        base_seconds, first_step, recent = self.seconds, self.step, {}
+        base_seconds, first_step = self.seconds, self.step
+        recent: dict[str, list[float]] = {}
         while not self._is_done(time.monotonic() - start):
             for name, value in self._one_step().items():
                 recent.setdefault(name, []).append(value)

@@ -54,7 +54,8 @@ def texture_energy_loss(
     for _ in range(levels):
         images, details = haar_bands(images)
         targets, target_details = haar_bands(targets)
-        total = total + (_local_rms(details, window) - _local_rms(target_details, window)).abs().mean()
+        difference = _local_rms(details, window) - _local_rms(target_details, window)
+        total = total + difference.abs().mean()
         images, targets = images / 2, targets / 2
     return total
 

@@ -56,11 +56,11 @@ class TextHeads(nn.Module):
         self.words = nn.Linear(width, encoder.config.vocab_size)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return attribute logits (B, 3, K) and hidden states (B, L, D)."""
+        """Return attribute logits (B, 3, K) and word logits (B, L, V)."""
         tokens = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.to(tokens)[..., None]
         pooled = (tokens * weights).sum(dim=1) / weights.sum(dim=1)
-        return self.attributes(pooled).unflatten(1, (3, len(TARGET_NAMES))), tokens
+        return self.attributes(pooled).unflatten(1, (3, len(TARGET_NAMES))), self.words(tokens)
 
 
 def attribute_classes(texts: list[str]) -> torch.Tensor:
@@ -128,13 +128,12 @@ class TextEncoderTask:
         hidden &= ~special
         words = torch.where(hidden, ids, IGNORED).to(device)
         shown = torch.where(hidden, self.tokenizer.mask_token_id, ids).to(device)
-        logits, tokens = model(shown, mask.to(device))
+        logits, guesses = model(shown, mask.to(device))
         classes = attribute_classes(texts).to(device)
         half = len(texts) // 2
         attributes = functional.cross_entropy(logits[:half], classes[:half])
-        core = getattr(model, "module", model)
-        filled = functional.cross_entropy(core.words(tokens)[half:].flatten(0, 1),
-                                          words[half:].flatten(), ignore_index=IGNORED)
+        filled = functional.cross_entropy(guesses[half:].flatten(0, 1), words[half:].flatten(),
+                                          ignore_index=IGNORED)
         # A batch in which no word was hidden has no mean.
         filled = torch.nan_to_num(filled)
         yield "text_encoder", attributes + options.masked_weight * filled, {

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from msdm_core.generation.history import History, JobStatus
+from msdm_core.generation.request import GenerationRequest
 from tests.server import offer_checkpoint, running_app
 
 ARGUMENTS = (
@@ -13,6 +15,7 @@ ARGUMENTS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 TINY_SIZE_PX = 64
+OLD_JOBS = 30
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +27,21 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
+def add_old_jobs(home: Path) -> None:
+    """Writes jobs of another browser into the history, more than one page of them."""
+    history = History(home / "generation.sqlite")
+    for seed in range(OLD_JOBS):
+        request = GenerationRequest("tiny", f"old prompt {seed}", seed, TINY_SIZE_PX)
+        history.set_status(history.add_job(request, "f" * 32), JobStatus.CANCELLED, "Cancelled.")
+    history.close()
+
+
 @pytest.fixture(scope="module")
 def app_url(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[str]:
     """Address of a running app whose first model is the tiny checkpoint."""
     home = tmp_path_factory.mktemp("app") / "home"
     offer_checkpoint(home, tiny_checkpoint, TINY_SIZE_PX)
+    add_old_jobs(home)
     with running_app(home) as (url, _):
         yield url
 

@@ -72,13 +72,13 @@ def test_terms_are_sorted_into_known_and_ignored_while_typing(watched: WatchedPa
 
 def test_a_reload_in_mid_job_shows_the_job_again_and_its_end(watched: WatchedPage):
     page = watched.page
-    ask(page, steps=SLOW_STEPS, count=2)
+    ask(page, steps=SLOW_STEPS, count=8)
     job_id = wait_for(page, "running")
     page.reload()
     expect(page.locator(f'.m-job[data-job="{job_id}"]')).to_be_visible(timeout=NEXT_IMAGE_MS)
     expect(page.locator("[role=progressbar]")).to_be_visible()
     assert wait_for(page, "done") == job_id
-    expect(page.locator(".m-card")).to_have_count(2)
+    expect(page.locator(".m-card")).to_have_count(8)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download all").click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
@@ -100,13 +100,14 @@ def test_a_running_job_shows_a_preview_and_is_cancelled_at_its_next_step(watched
 
 def test_a_second_job_waits_for_the_first_and_both_are_done(watched: WatchedPage):
     page = watched.page
-    ask(page, prompt="first polyp", steps=SLOW_STEPS)
+    ask(page, prompt="first polyp", steps=SLOW_STEPS, count=4)
     first = wait_for(page, "running")
     ask(page, prompt="second polyp")
     second = wait_for(page, "done")
     assert second != first
     page.locator(f'#history [data-id="{first}"]').click()
-    assert wait_for(page, "done", NEXT_IMAGE_MS) == first
+    done = page.locator(f'.m-job[data-job="{first}"][data-status="done"]')
+    expect(done).to_be_visible(timeout=NEXT_IMAGE_MS)
 
 
 def test_an_earlier_image_gives_its_settings_back_and_the_same_picture_again(
@@ -149,6 +150,13 @@ def pixels(page: Page, source: str | None) -> list[int]:
     }"""
     found: list[int] = page.evaluate(script, source)
     return found
+
+
+def test_older_jobs_are_shown_a_page_at_a_time(watched: WatchedPage):
+    past = watched.page.locator("#history .m-past")
+    expect(past).to_have_count(12)
+    watched.page.get_by_role("button", name="Show older").click()
+    expect(past).to_have_count(24)
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,7 @@ def service(home: Path):
 
 
 def draw(service: GenerationService, owner: str = "a" * 32, count: int = 1):
-    asked = check_request(
-        service.catalogue["tiny"], "a polyp", seed=3, steps=2, image_count=count
-    )
+    asked = check_request(service.catalogue["tiny"], "a polyp", seed=3, steps=2, image_count=count)
     view = service.queue.wait(service.submit(asked, owner).id, timeout_s=60)
     assert view.status is JobStatus.DONE, view.message
     return view

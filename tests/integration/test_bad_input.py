@@ -110,9 +110,7 @@ def test_a_prompt_longer_than_the_model_reads_still_gives_a_picture(service: Gen
     assert view.status is JobStatus.DONE
 
 
-def test_a_checkpoint_that_is_removed_is_told_at_once(
-    service: GenerationService, checkpoint: Path
-):
+def test_a_checkpoint_that_is_removed_is_told_at_once(service: GenerationService, checkpoint: Path):
     request = asked(service)
     shutil.rmtree(checkpoint)
     with pytest.raises(CheckpointError, match="does not exist"):
@@ -147,7 +145,9 @@ def test_weights_that_are_not_numbers_end_the_job_with_advice(checkpoint: Path):
     from safetensors.torch import load_file, save_file
 
     path = next((checkpoint / "unet").glob("*.safetensors"))
-    spoiled = {name: torch.full_like(value, float("nan")) for name, value in load_file(path).items()}
+    spoiled = {
+        name: torch.full_like(value, float("nan")) for name, value in load_file(path).items()
+    }
     save_file(spoiled, path)
     entry = ModelEntry("tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), path=str(checkpoint))
     adapter = make_adapter(entry)

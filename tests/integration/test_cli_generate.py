@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.provenance import read_provenance
+from data.provenance import pixel_sha256, read_provenance
 from msdm_core.__main__ import main
+from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import Catalogue
 from msdm_core.generation.checkpoint import weights_sha256
+from msdm_core.generation.request import check_request
 from tests.server import ROOT, clean_environment, offer_checkpoint
 
 PROMPT = "Generate an image containing a polyp"
@@ -71,6 +73,18 @@ def test_the_picture_follows_steps_and_guidance(home: Path, tmp_path: Path):
     first = generate(home, tmp_path / "a", "--seed", "1", "--guidance", "1")
     second = generate(home, tmp_path / "b", "--seed", "1", "--guidance", "9")
     assert (pixels(first[0]) != pixels(second[0])).any()
+
+
+def test_looking_at_previews_changes_no_pixel(home: Path):
+    entry = Catalogue.read(home)["tiny"]
+    adapter = make_adapter(entry)
+    adapter.load()
+    request = check_request(entry, PROMPT, seed=2, steps=4)
+    previews: list[Image.Image] = []
+    plain = adapter.generate(request, lambda *_: None)
+    watched = adapter.generate(request, lambda _step, _total, preview: previews.append(preview()))
+    assert [preview.size for preview in previews] == [(64, 64)] * 4
+    assert pixel_sha256(plain.image) == pixel_sha256(watched.image)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,13 @@ def test_an_encoder_loads_from_a_pipeline_folder_too(tiny_checkpoint: Path) -> N
     assert torch.equal(found.pooled, expected.pooled)
 
 
+def test_an_encoder_saved_in_half_precision_comes_back_in_single(tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "half")
+    BertModel.from_pretrained(folder).half().save_pretrained(folder)
+    _, model = load_text_encoder(str(folder))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 def write_t5(folder: Path) -> Path:
     config = T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     T5EncoderModel(config).save_pretrained(folder)

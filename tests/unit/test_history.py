@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from msdm_core.errors import JobNotFoundError, WorkspaceError
-from msdm_core.generation.history import History, JobStatus, WorkspaceLock
+from msdm_core.generation.history import History, JobStatus
 from msdm_core.generation.request import GenerationRequest
+from msdm_core.generation.workspace_lock import WorkspaceLock
 
 
 def asked(seed: int = 7, prompt: str = "a polyp") -> GenerationRequest:

@@ -1,0 +1,108 @@
+"""Contract: the checkpoint that ships loads, repeats itself, and follows its prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from msdm_core.evaluation.evaluator import ATTRIBUTES, load_evaluator, read_images
+from msdm_core.evaluation.spectrum import octave_powers
+from msdm_core.msdm.loading import load_pipeline
+
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+MSDM = CHECKPOINTS / "msdm-compact-gi"
+
+COLONOSCOPY = [
+    "Generate an image containing a polyp located in the lower-right.",
+    "Colonoscopy with ulcerative colitis, pink and red.",
+    "A pedunculated polyp (Paris Ip) at colonoscopy.",
+    "Colonoscopy with a green/black box artefact and on-screen text.",
+]
+GASTROSCOPY = [
+    "Generate an image containing oesophagitis.",
+    "EGD showing the z-line, no polyps.",
+    "Gastroscopy with esophagitis, pink and white.",
+    "Generate an image from a gastroscopy procedure.",
+]
+
+Draw = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    loaded = load_pipeline(MSDM)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def draw(pipeline: Any) -> Draw:
+    def make(prompts: list[str], seed: int = 0, **options: Any) -> np.ndarray:
+        generators = [torch.Generator("cpu").manual_seed(seed + i) for i in range(len(prompts))]
+        images = pipeline(prompts, generator=generators, output_type="np", **options).images
+        return np.asarray((images * 255).round(), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def images(draw: Draw) -> np.ndarray:
+    return draw(COLONOSCOPY + GASTROSCOPY)
+
+
+def test_checkpoint_folders_are_small_and_hold_no_code_and_no_pickles() -> None:
+    for folder in (MSDM, CHECKPOINTS / "evaluator"):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) <= 30e6, folder
+        suffixes = {path.suffix for path in files}
+        assert not suffixes & {".py", ".bin", ".pt", ".pth", ".ckpt", ".pkl"}, suffixes
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert "license: cc-by-nc-4.0" in card
+        assert "not for diagnosis" in card.lower()
+
+
+def test_the_same_seed_gives_the_same_pixels_and_another_seed_others(draw: Draw) -> None:
+    once, again, other = (draw(COLONOSCOPY[:1], seed, num_inference_steps=4) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once.astype(int) - other).mean() > 5
+
+
+def test_images_are_neither_flat_nor_alike_across_prompts(images: np.ndarray) -> None:
+    assert images.shape == (8, 256, 256, 3)
+    assert (images.std(axis=(1, 2, 3)) > 25).all()
+    small = images.reshape(8, 16, 16, 16, 16, 3).mean(axis=(2, 4))
+    for first in range(8):
+        for second in range(first):
+            assert np.abs(small[first] - small[second]).mean() > 8, (first, second)
+
+
+def test_the_evaluator_tells_colonoscopies_from_gastroscopies_in_generated_images(
+    images: np.ndarray,
+) -> None:
+    reading = read_images(load_evaluator(CHECKPOINTS / "evaluator"), images)
+    is_colonoscopy = reading.probabilities[:, ATTRIBUTES.index("procedure:colonoscopy")] > 0.5
+    right = is_colonoscopy == np.array([True] * 4 + [False] * 4)
+    assert right.sum() >= 6, is_colonoscopy
+
+
+def test_fine_detail_is_as_strong_as_in_real_images_within_a_factor_of_four(
+    images: np.ndarray,
+) -> None:
+    figures = json.loads((MSDM / "evaluation.json").read_text(encoding="utf-8"))
+    ratios = octave_powers(images) / np.array(list(figures["octave_power_real"].values()))
+    assert ((ratios > 1 / 4) & (ratios < 4)).all(), ratios
+
+
+def test_a_picture_does_not_depend_on_the_prompts_beside_it(
+    draw: Draw,
+) -> None:
+    alone = draw([COLONOSCOPY[0]], 5, num_inference_steps=3)
+    beside = draw([COLONOSCOPY[0], "a much longer text that pads the other one " * 3], 5,
+                  num_inference_steps=3)
+    assert np.abs(alone[0].astype(int) - beside[0]).max() <= 2

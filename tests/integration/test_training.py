@@ -1,0 +1,425 @@
+"""Contract: the training commands run, resume to the same state, and refuse what cannot work.
+
+The real commands run as processes of their own on drawn pictures, at a preset of toy size.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from data.attributes import names_side
+from data.folders import read_folder
+from msdm_core.__main__ import main
+from msdm_core.evaluation.evaluator import ATTRIBUTES, load_evaluator, read_images
+from msdm_core.msdm.loading import load_component
+from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.msdm.presets import PRESETS
+from msdm_core.msdm.text_encoder import encode_text, load_text_encoder
+from msdm_core.training.state import list_checkpoints
+from msdm_core.training.wording import Wording, wordings
+from tests.tiny_model import TINY
+
+ROOT = Path(__file__).parents[2]
+KINDS_OF_FILE = {".json", ".jsonl", ".npy", ".png", ".safetensors", ".txt"}
+QUICK = ("--preset", "tiny", "--batch-size", "4", "--warmup-steps", "2", "--threads", "1")
+START_LIMIT_S = 240
+
+
+def command(part: str, data: Path, out: Path, *rest: object) -> list[str]:
+    arguments = ["train", part, "--data", data, "--out", out, *QUICK, *rest]
+    return [sys.executable, "-m", "tests.tiny_model", *map(str, arguments)]
+
+
+def start(arguments: list[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def finish(arguments: list[str]) -> str:
+    """Runs a command to its end and returns what it said."""
+    done = subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=START_LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
+
+
+def run_here(arguments: list[str]) -> int:
+    """Runs a command in this process, where the tiny preset is known, and returns its status."""
+    return main(arguments[3:])
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[str]", run: Path) -> int:
+    """Returns the step of the newest checkpoint, as soon as there is one past step 3."""
+    limit = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < limit:
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        found = list_checkpoints(run / "checkpoints")
+        if found and (step := int(found[-1].name.removeprefix("step-"))) > 3:
+            return step
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint came")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{path.relative_to(folder)} {name}": value
+        for path in sorted(folder.rglob("*.safetensors"))
+        for name, value in load_file(path).items()
+    }
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    first, second = (weights(list_checkpoints(run / "checkpoints")[-1]) for run in (one, other))
+    assert first.keys() == second.keys()
+    different = [name for name, value in first.items() if not torch.equal(value, second[name])]
+    assert not different, f"{len(different)} of {len(first)} tensors differ: {different[:3]}"
+
+
+def assert_run_is_whole(run: Path) -> None:
+    """Everything that the documentation promises is there, and nothing else."""
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert {"command", "commit", "config", "options", "seed"} <= record.keys()
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    kinds = {json.loads(line)["kind"] for line in lines}
+    assert kinds == {"train", "validation"}
+    assert list((run / "sheets").glob("step-*.png"))
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= KINDS_OF_FILE
+    assert not [path for path in files if "partial" in str(path.relative_to(run))]
+    for array in run.rglob("*.npy"):
+        np.load(array, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Runs of an autoencoder and a text encoder, which a denoiser needs."""
+
+    autoencoder: Path
+    text_encoder: Path
+
+    def options(self) -> tuple[object, ...]:
+        return (
+            "--autoencoder", self.autoencoder / "export",
+            "--text-encoder", self.text_encoder / "export",
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    runs = tmp_path_factory.mktemp("runs")
+    autoencoder, text_encoder = runs / "autoencoder", runs / "text"
+    finish(
+        command("autoencoder", tiny_dataset, autoencoder, "--max-steps", 6, "--crop-px", 64,
+                "--adversarial-weight", 0.05)
+    )  # fmt: skip
+    finish(command("text-encoder", tiny_dataset, text_encoder, "--max-steps", 6))
+    return Parts(autoencoder, text_encoder)
+
+
+@pytest.fixture(scope="module")
+def unbroken(parts: Parts, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A denoiser's run of 40 steps without a break."""
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    finish(command("denoiser", tiny_dataset, run, "--max-steps", 40, *parts.options()))
+    return run
+
+
+@pytest.mark.slow
+def test_an_autoencoder_is_trained_and_loads(parts: Parts) -> None:
+    assert_run_is_whole(parts.autoencoder)
+    model = load_component(parts.autoencoder / "export", "vae")
+    assert type(model).__name__ == TINY.autoencoder_class
+    assert "discriminator" not in {path.stem for path in (parts.autoencoder / "export").iterdir()}
+
+
+@pytest.mark.slow
+def test_a_text_encoder_is_trained_and_loads(parts: Parts) -> None:
+    assert_run_is_whole(parts.text_encoder)
+    states = encode_text(*load_text_encoder(str(parts.text_encoder / "export")), ["a polyp"], 48)
+    assert states.pooled.shape == (1, 32) and torch.isfinite(states.pooled).all()
+
+
+@pytest.mark.slow
+def test_a_denoiser_is_trained_and_its_pipeline_draws(unbroken: Path) -> None:
+    assert_run_is_whole(unbroken)
+    pipeline = MSDMPipeline.from_pretrained(unbroken / "export")
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator("cpu").manual_seed(1)
+    picture = pipeline("a polyp", generator=generator, output_type="np").images
+    assert picture.shape == (1, 64, 64, 3) and np.isfinite(picture).all()
+
+
+@pytest.mark.slow
+def test_what_is_exported_are_the_averaged_weights_in_half_precision(unbroken: Path) -> None:
+    exported = load_file(unbroken / "export" / "unet" / "diffusion_pytorch_model.safetensors")
+    newest = list_checkpoints(unbroken / "checkpoints")[-1]
+    average = load_file(newest / "denoiser.ema.safetensors")
+    last = load_file(newest / "denoiser.model.safetensors")
+    assert {value.dtype for value in exported.values()} == {torch.float16}
+    by_name = dict(zip(last, (average[str(i)] for i in range(len(average))), strict=False))
+    moved = 0
+    for index, (name, _) in enumerate(_trained_parameters()):
+        assert torch.equal(exported[name], average[str(index)].half()), name
+        moved += not torch.equal(average[str(index)], last[name])
+    assert moved > 10 and by_name
+
+
+def _trained_parameters() -> list[tuple[str, torch.nn.Parameter]]:
+    from msdm_core.msdm.presets import build_denoiser
+
+    with torch.device("meta"):
+        return list(build_denoiser(TINY, 32).named_parameters())
+
+
+@pytest.mark.slow
+def test_an_evaluator_is_trained_and_reads_pictures(tiny_dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "evaluator"
+    finish(command("evaluator", tiny_dataset, run, "--max-steps", 4))
+    assert_run_is_whole(run)
+    pictures = np.zeros((2, 64, 64, 3), np.uint8)
+    reading = read_images(load_evaluator(run / "export"), pictures)
+    assert reading.probabilities.shape == (2, len(ATTRIBUTES))
+    assert 0 <= reading.probabilities.min() <= reading.probabilities.max() <= 1
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_resumes_to_the_state_of_an_unbroken_one(
+    unbroken: Path, parts: Parts, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    arguments = command("denoiser", tiny_dataset, run, *parts.options())
+    process = start([*arguments, "--max-steps", "1000000", "--checkpoint-minutes", "0.0001"])
+    step = wait_for_checkpoint(process, run)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    killed_at = int(list_checkpoints(run / "checkpoints")[-1].name.removeprefix("step-"))
+    assert step <= killed_at < 40, "the machine was too fast for this test: kill it earlier"
+    said = finish([*arguments, "--max-steps", "40"])
+    assert f"resumed at step {killed_at}" in said
+    assert_same_state(unbroken, run)
+    assert_run_is_whole(run)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_with_an_adversary_resumes_to_the_same_state_too(
+    parts: Parts, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "halves"
+    arguments = command(
+        "autoencoder", tiny_dataset, run, "--crop-px", 64, "--adversarial-weight", 0.05
+    )
+    finish([*arguments, "--max-steps", "2"])
+    finish([*arguments, "--max-steps", "6"])
+    assert_same_state(parts.autoencoder, run)
+
+
+@pytest.mark.slow
+def test_a_polite_signal_ends_the_run_with_its_state_saved(
+    unbroken: Path, parts: Parts, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "stopped"
+    arguments = command("denoiser", tiny_dataset, run, *parts.options())
+    process = start([*arguments, "--checkpoint-minutes", "0.0001"])
+    wait_for_checkpoint(process, run)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=START_LIMIT_S)
+    assert process.returncode == 0, said[-3000:]
+    assert "exported to" in said
+    assert_run_is_whole(run)
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_end_together(
+    parts: Parts, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "two"
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]  # fmt: skip
+    one = command("denoiser", tiny_dataset, run, *parts.options(), "--max-steps", 3)
+    said = finish([sys.executable, *launch, *one[2:]])
+    assert said.count("exported to") == 1
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["processes"] == 2
+    assert_run_is_whole(run)
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("--seed", "1"), "seed"),
+        (("--batch-size", "3"), "batch_size"),
+        (("--drop-text", "0.5"), "drop_text"),
+        (("--no-mirror",), "mirror"),
+    ],
+)
+@pytest.mark.slow
+def test_a_run_with_other_settings_is_not_resumed(
+    unbroken: Path,
+    parts: Parts,
+    tiny_dataset: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, ...],
+    told: str,
+) -> None:
+    before = weights(list_checkpoints(unbroken / "checkpoints")[-1])
+    arguments = command("denoiser", tiny_dataset, unbroken, *parts.options(), "--max-steps", 99)
+    assert run_here([*arguments, *change]) == 2
+    said = capsys.readouterr().err
+    assert "other settings" in said and told in said and "--out" in said
+    after = weights(list_checkpoints(unbroken / "checkpoints")[-1])
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_a_run_folder_of_another_part_is_refused(
+    parts: Parts, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(command("evaluator", tiny_dataset, parts.autoencoder)) == 2
+    assert "holds a run" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("--batch-size", "0"), "--batch-size is 0"),
+        (("--learning-rate", "0"), "--learning-rate is 0"),
+        (("--ema-decay", "1"), "--ema-decay is 1"),
+        (("--checkpoint-minutes", "-1"), "--checkpoint-minutes is -1"),
+        (("--max-minutes", "-1"), "--max-minutes is -1"),
+        (("--max-steps", "-5"), "--max-steps is -5"),
+        (("--seed", "-1"), "--seed is -1"),
+        (("--warmup-steps", "-1"), "--warmup-steps is -1"),
+        (("--crop-px", "0"), "--crop-px is 0"),
+        (("--crop-px", "80"), "--crop-px is 80"),
+        (("--crop-px", "60"), "--crop-px is 60"),
+        (("--preset", "huge"), "'huge'"),
+        (("--init", "no/such/folder"), "no/such/folder"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_by_name_and_value(
+    tiny_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, ...],
+    told: str,
+) -> None:
+    arguments = command("autoencoder", tiny_dataset, tmp_path / "run", "--max-steps", 1)
+    assert run_here([*arguments, *change]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.parametrize("kind", ["empty", "absent", "images missing", "no validation images"])
+def test_a_data_folder_that_cannot_be_trained_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    folder = tmp_path / "data"
+    if kind != "absent":
+        folder.mkdir()
+    if kind in {"images missing", "no validation images"}:
+        (folder / "prompt-gt.csv").write_text("Prompt;Filename\na polyp;a.png\n", encoding="utf-8")
+    if kind == "no validation images":
+        from PIL import Image
+
+        Image.new("RGB", (64, 64), "red").save(folder / "a.png")
+    assert run_here(command("autoencoder", folder, tmp_path / "run", "--max-steps", 1)) == 2
+    said = capsys.readouterr().err
+    expected = {
+        "empty": "an empty folder",
+        "absent": "does not exist",
+        "images missing": "a.png",
+        "no validation images": "0 validation images",
+    }
+    assert expected[kind] in said or "validation" in said
+    assert str(folder) in said
+
+
+@pytest.mark.usefixtures("tiny_preset")
+def test_an_out_folder_that_cannot_be_written_is_refused(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    out = tmp_path / "file" / "run"
+    assert run_here(command("autoencoder", tiny_dataset, out, "--max-steps", 1)) == 2
+    assert f"{out} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_preset")
+def test_a_denoiser_without_its_parts_is_refused(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = ("--autoencoder", tmp_path / "none", "--text-encoder", tmp_path / "none")
+    assert run_here(command("denoiser", tiny_dataset, tmp_path / "run", *missing)) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+    own = ("--autoencoder", tmp_path / "none")
+    assert run_here(command("denoiser", tiny_dataset, tmp_path / "run", *own)) == 2
+    assert "train text-encoder" in capsys.readouterr().err
+
+
+def test_the_paper_preset_says_that_its_text_encoder_is_ready_made(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "text-encoder", "--data", str(tiny_dataset),
+                 "--out", str(tmp_path / "run"), "--preset", "paper"]  # fmt: skip
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "nothing to train" in said and "--text-encoder" in said
+
+
+def drawn_wordings(folder: Path) -> list[Wording]:
+    return wordings(read_folder(folder))
+
+
+def test_no_picture_is_flipped_whose_words_name_a_side(tiny_dataset: Path) -> None:
+    rng = random.Random(0)
+    sided = 0
+    for words in drawn_wordings(tiny_dataset):
+        for _ in range(60):
+            text = words.draw(rng)
+            if names_side(text):
+                sided += 1
+                assert not words.may_mirror(text), text
+    assert sided > 50
+
+
+def test_pictures_without_overlays_are_flipped_where_no_side_is_named(tiny_dataset: Path) -> None:
+    flipped = [words.may_mirror("a polyp at colonoscopy") for words in drawn_wordings(tiny_dataset)]
+    assert any(flipped) and not all(flipped)
+
+
+def test_writing_and_the_box_are_never_mirrored(tiny_dataset: Path) -> None:
+    for words in drawn_wordings(tiny_dataset):
+        assert words.attributes is not None
+        if words.attributes.has_text or words.attributes.has_box:
+            assert not words.may_mirror("a polyp")
+
+
+def test_a_dropped_text_is_drawn_as_often_as_asked(tiny_dataset: Path) -> None:
+    rng = random.Random(0)
+    [words, *_] = drawn_wordings(tiny_dataset)
+    empty = sum(words.draw(rng, drop=0.25) == "" for _ in range(2_000))
+    assert 420 < empty < 580
+    assert all(words.draw(rng, drop=0.0) for _ in range(200))
+
+
+def test_the_environment_of_the_tests_is_offline() -> None:
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
