@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from data.errors import DataError
 from msdm_core import __version__
 from msdm_core.errors import CoreError
 from msdm_core.generation.messages import person_message
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:  # the edge of the program: translated once, here
         print(f"\nmsdm_core: {person_message(error)}", file=sys.stderr)
-        return 2 if isinstance(error, CoreError) else 1
+        return 2 if isinstance(error, CoreError | DataError) else 1
 
 
 if __name__ == "__main__":

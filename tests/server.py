@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 
 
 def free_port() -> int:
@@ -69,7 +69,7 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes], log_path: Path) -
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=30):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

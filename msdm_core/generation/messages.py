@@ -9,6 +9,8 @@ from msdm_core.errors import CoreError
 
 logger = logging.getLogger("msdm_core")
 
+# Windows knows no quota error.
+_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_DISK = (
     "The disk is full: the image could not be saved. Free some space in the workspace "
     "and generate again."
@@ -23,7 +25,7 @@ def person_message(error: BaseException) -> str:
     """Returns what to tell the person; an unknown error is logged under the reference it names."""
     if isinstance(error, CoreError | DataError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return _FULL_DISK
     if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return f"{error.filename or 'A file'} cannot be written: {error.strerror}."

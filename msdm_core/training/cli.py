@@ -24,6 +24,8 @@ EXAMPLES = """examples:
 Called again with the same --out, a command resumes where it stopped or was killed.
 """
 
+CROP_UNIT_PX = 32  # crops are halved by the autoencoder and by the wavelets of the texture loss
+
 # Learning rate, batch size, warm-up steps, EMA decay of each task where none are given.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "autoencoder": {"learning_rate": 3e-4, "batch_size": 16, "warmup_steps": 100,
@@ -141,6 +143,12 @@ def _check(arguments: argparse.Namespace) -> None:
             raise TrainingError(
                 f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be above 0."
             )
+    for name in ("seed", "max_minutes", "max_steps", "warmup_steps", "decay_after_steps",
+                 "threads"):
+        if getattr(arguments, name) < 0:
+            raise TrainingError(
+                f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be 0 or more."
+            )
     if not 0 <= arguments.ema_decay < 1:
         raise TrainingError(f"--ema-decay is {arguments.ema_decay}; it must be in [0, 1).")
     out = Path(arguments.out)
@@ -196,6 +204,12 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
     from msdm_core.training.autoencoder import AutoencoderOptions, AutoencoderTask
     from msdm_core.training.image_store import to_tensor
 
+    side = get_preset(arguments.preset).image_px
+    if not 0 < arguments.crop_px <= side or arguments.crop_px % CROP_UNIT_PX:
+        raise TrainingError(
+            f"--crop-px is {arguments.crop_px}; it must be a multiple of {CROP_UNIT_PX}, at most "
+            f"{side}."
+        )
     images, validation, _, _ = _images(arguments)
     if arguments.init:
         model = load_component(Path(arguments.init), "vae")
@@ -234,10 +248,26 @@ def _text_encoder(arguments: argparse.Namespace) -> Any:
     if not kept.is_dir():
         rng = step_random(arguments.seed, 0).python
         corpus = (words.draw(rng, drop=0.0) for words in training for _ in range(12))
-        build_tokenizer(corpus, arguments.vocabulary_size, preset.text_tokens).save_pretrained(kept)
+        tokenizer = build_tokenizer(corpus, arguments.vocabulary_size, preset.text_tokens)
+        _keep_whole(tokenizer, kept)
     tokenizer, encoder = build_text_encoder(preset.text_encoder, kept)
     options = TextEncoderOptions(batch_size=arguments.batch_size, max_tokens=preset.text_tokens)
     return TextEncoderTask(tokenizer, encoder, training, validation, options, preset.name)
+
+
+def _keep_whole(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer's folder whole or not at all; of several processes the first one wins."""
+    import os
+    import shutil
+
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    tokenizer.save_pretrained(partial)
+    try:
+        partial.rename(folder)
+    except OSError:
+        shutil.rmtree(partial)
+        if not folder.is_dir():
+            raise
 
 
 def _denoiser(arguments: argparse.Namespace) -> Any:

@@ -278,15 +278,21 @@ class TrainingRun:
 
     def _is_done(self, elapsed_s: float) -> bool:
         options = self.options
-        return (
+        is_done = (
             self.is_stopping
             or bool(options.max_steps and self.step >= options.max_steps)
             or bool(options.max_minutes and elapsed_s >= options.max_minutes * 60)
         )
+        if self.accelerator.num_processes > 1:  # clocks differ: all end at one step, or none
+            told = torch.tensor(float(is_done), device=self.accelerator.device)
+            is_done = bool(self.accelerator.reduce(told, "sum") > 0)
+        return is_done
 
     def _one_step(self) -> dict[str, float]:
         rate = self.options.rate(self.step)
         random = step_random(self.options.seed, self.step, self.accelerator.process_index)
+        # Dropout draws from the global generator, which a resumed run must find the same.
+        torch.manual_seed(random.torch.initial_seed())
         figures: dict[str, float] = {}
         for name, loss, logs in self.task.losses(self.parts, random):
             optimizer = self.optimizers[name]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from msdm_core.generation.history import History, JobStatus
 from msdm_core.generation.request import GenerationRequest
@@ -16,11 +16,13 @@ ARGUMENTS = (
 )  # fmt: skip
 TINY_SIZE_PX = 64
 OLD_JOBS = 30
+PATIENCE_MS = 60_000  # a busy machine may take that long for what takes 50 ms at leisure
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     """A Chromium that does nothing but what the test does."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield browser
@@ -70,6 +72,7 @@ class WatchedPage:
 def watched(browser: Browser, app_url: str) -> Iterator[WatchedPage]:
     """The page of the app in a browser of its own; it must end without any complaint."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
     watched = WatchedPage(context.new_page())
     watched.page.goto(app_url)
     watched.page.wait_for_selector("#generate-button")

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from data.provenance import read_provenance
-from tests.browser.conftest import WatchedPage
+from tests.browser.conftest import PATIENCE_MS, WatchedPage
 
-FIRST_IMAGE_MS = 120_000  # loads torch
-NEXT_IMAGE_MS = 60_000
+FIRST_IMAGE_MS = 300_000  # loads torch
+NEXT_IMAGE_MS = 120_000
 SLOW_STEPS = 200
 PROMPT = "a polyp in the lower right, zyzzyva"
 
@@ -228,6 +228,7 @@ def test_nothing_is_wider_than_the_window(
         viewport={"width": width_px, "height": 900},
         color_scheme=scheme,  # type: ignore[arg-type]
     )
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(app_url)
     page.locator("#generate-button").wait_for()
