@@ -12,7 +12,7 @@ from PIL import Image
 
 import msdm_core
 from data.provenance import GeneratedImage, Provenance, installed_versions, utc_now
-from msdm_core.errors import CheckpointError, GenerationError, JobCancelled, SettingsError
+from msdm_core.errors import GenerationError, JobCancelled, SettingsError
 from msdm_core.generation.adapters import OnStep
 from msdm_core.generation.catalogue import ModelEntry
 from msdm_core.generation.checkpoint import weights_sha256
@@ -45,23 +45,16 @@ class MSDMAdapter:
         import torch
         import transformers
 
-        from msdm_core.msdm.pipeline import MSDMPipeline
+        from msdm_core.msdm.loading import load_pipeline
 
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.disable_progress_bar()
         if self._threads:
             torch.set_num_threads(self._threads)
-        device = _torch_device(self._device)
-        try:
-            pipeline = MSDMPipeline.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{self._entry.label} cannot be loaded from {folder}: {error} "
-                "Replace the folder by a whole checkpoint."
-            ) from error
+        pipeline = load_pipeline(folder, _torch_device(self._device))
         pipeline.set_progress_bar_config(disable=True)
         self._weights_sha256 = weights_sha256(folder)
-        self._pipeline = pipeline.to(device)
+        self._pipeline = pipeline
 
     def is_current(self) -> bool:
         """Whether the weights in memory are still those on the disk."""

@@ -60,6 +60,6 @@ def load_pipeline(folder: Path, device: str = "cpu") -> Any:
         return pipeline.to(device, torch.float32)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(
-            f"No MSDM checkpoint loads from {folder}: {error}. "
-            "Fetch or train it again, or name another folder."
+            f"The checkpoint {folder} cannot be loaded: {error} "
+            "Replace the folder by a whole checkpoint, or name another."
         ) from error

@@ -243,10 +243,10 @@ def test_two_processes_train_together_and_end_together(
     parts: Parts, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "two"
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]  # fmt: skip
+    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *options.split()]
     one = command("denoiser", tiny_dataset, run, *parts.options(), "--max-steps", 3)
-    said = finish([sys.executable, *launch, *one[2:]])
+    said = finish([*launch, *one[2:]])
     assert said.count("exported to") == 1
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["processes"] == 2
     assert_run_is_whole(run)
