@@ -12,6 +12,7 @@ import gradio as gr
 
 from data.errors import DataError
 from data.prompt_builder import PROMPT_CHOICES, build_prompt, example_prompts
+from data.trained_terms import RARE_BELOW, images_of, read_trained_terms
 from data.vocabulary import find_terms
 from msdm_core.errors import CoreError
 from msdm_core.generation import panel
@@ -83,11 +84,20 @@ def some_examples(limit: int = SHOWN_EXAMPLES) -> list[str]:
     return list(prompts[:: max(1, len(prompts) // limit)][:limit])
 
 
-def show_terms(prompt: str) -> str:
-    """Returns the known and ignored terms of a prompt, as HTML."""
-    report = find_terms(prompt or "")
-    known = [(term.text, f"understood as {term.concept}") for term in report.known]
-    return panel.render_terms(known, [span.text for span in report.ignored])
+def show_terms(prompt: str, entry: ModelEntry) -> str:
+    """Returns, as HTML, which terms of a prompt a model knows, hardly knows and ignores."""
+    counts = read_trained_terms(entry.folder) if entry.folder else None
+    trained = None if counts is None else [name for name, images in counts.items() if images]
+    report = find_terms(prompt or "", trained)
+    known, rare = [], []
+    for term in report.known:
+        images = None if counts is None else images_of(term, counts)
+        title = f"understood as {term.concept}"
+        if images is not None:
+            title += f"; stated of {images} training images"
+        is_rare = images is not None and images < RARE_BELOW
+        (rare if is_rare else known).append((term.text, title))
+    return panel.render_terms(known, [span.text for span in report.ignored], rare)
 
 
 def translated(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -231,7 +241,11 @@ class GenerateTab:
     def _bind_prompt(self) -> None:
         # One request is under way at a time; of the keys typed meanwhile only the last counts.
         self._prompt.change(
-            translated(show_terms), self._prompt, self._terms, trigger_mode="always_last", **_QUIET
+            translated(self._show_terms),
+            [self._prompt, self._model],
+            self._terms,
+            trigger_mode="always_last",
+            **_QUIET,
         )
         names = list(self._choices)
         self._build.click(
@@ -243,13 +257,20 @@ class GenerateTab:
 
     def _bind_numbers(self) -> None:
         self._model.change(
-            translated(lambda model_id: panel.render_model(self._service.catalogue[model_id])),
-            self._model,
-            self._model_state,
+            translated(self._on_model),
+            [self._model, self._prompt],
+            [self._model_state, self._terms],
             **_QUIET,
         )
         self._dice.click(lambda: (random_seed(), True), None, [self._seed, self._keep], **_QUIET)
         self._seed.input(lambda: True, None, self._keep, **_QUIET)
+
+    def _show_terms(self, prompt: str, model_id: str) -> str:
+        return show_terms(prompt, self._service.catalogue[model_id])
+
+    def _on_model(self, model_id: str, prompt: str) -> tuple[str, str]:
+        entry = self._service.catalogue[model_id]
+        return panel.render_model(entry), show_terms(prompt, entry)
 
     def _on_load(self, model_id: str, request: gr.Request) -> tuple[str, str]:
         view = self._service.latest(browser_name(request.cookies))
@@ -308,7 +329,7 @@ class GenerateTab:
             asked.image_count,
             asked.steps or 0,
             asked.guidance or 0,
-            show_terms(asked.prompt),
+            show_terms(asked.prompt, entry) if entry else gr.skip(),
             panel.render_model(entry) if entry else gr.skip(),
         )
 

@@ -76,12 +76,17 @@ def render_history(
     return _render("history.html", jobs=rows, shown=shown, has_more=has_more)
 
 
-def render_terms(known: Sequence[tuple[str, str]], ignored: Sequence[str]) -> str:
-    """Returns known terms (text, what it is understood as) and ignored words of a prompt."""
+def render_terms(
+    known: Sequence[tuple[str, str]],
+    ignored: Sequence[str],
+    rare: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Returns known and rare terms (text, what it is understood as) and ignored words."""
     return _render(
         "terms.html",
-        is_empty=not known and not ignored,
+        is_empty=not known and not ignored and not rare,
         known=[{"text": text, "title": title} for text, title in known],
+        rare=[{"text": text, "title": title} for text, title in rare],
         ignored=[{"text": text} for text in ignored],
     )
 

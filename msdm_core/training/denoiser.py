@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from data.trained_terms import count_terms, write_trained_terms
 from msdm_core.msdm.autoencoder import decode
 from msdm_core.msdm.pipeline import MSDMPipeline
 from msdm_core.msdm.text_encoder import encode_text
@@ -164,6 +165,9 @@ class DenoiserTask:
     def export(self, folder: Path) -> None:
         """Write the whole pipeline, ready for `MSDMPipeline.from_pretrained`."""
         save_pipeline(self.pipeline, folder, half=self.options.export_half)
+        stated = [words.attributes for words in self.words if words.attributes is not None]
+        if stated:
+            write_trained_terms(folder, count_terms(stated))
 
 
 def _plain(config: Any) -> dict[str, Any]:
