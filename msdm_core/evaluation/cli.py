@@ -89,9 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_report(out, figures)
     write_spectrum_figure(out / "spectrum.png", real, generated, Path(arguments.model).name)
-    shown = range(0, min(len(cases), 8 * 8), 8)
+    shown = range(0, min(len(real), len(generated), 64), 8)
     rows = [row for i in shown for row in (real[i : i + 8], generated[i : i + 8])]
     labels = [text for i in shown for text in (f"real {i} to {i + 7}", "generated, same prompts")]
-    write_sheet(out / "sheet.jpg", rows, labels)
+    write_sheet(out / "real_beside_generated.jpg", rows, labels)
+    write_sheet(out / "generated.jpg", [generated[i : i + 8] for i in shown])
     print(markdown(figures))
     return 0

@@ -40,7 +40,7 @@ def load_component(folder: Path, name: str) -> Any:
         )
     try:
         return getattr(diffusers, class_name).from_pretrained(
-            where, torch_dtype=torch.float32, use_safetensors=True
+            where, dtype=torch.float32, use_safetensors=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"The weights in {where} cannot be loaded: {error}") from error
@@ -55,9 +55,8 @@ def load_pipeline(folder: Path, device: str = "cpu") -> Any:
     from msdm_core.msdm.pipeline import MSDMPipeline
 
     try:
-        # transformers would keep the half precision that the files are stored in.
         pipeline = MSDMPipeline.from_pretrained(folder, use_safetensors=True)
-        return pipeline.to(device, torch.float32)
+        return pipeline.to(device)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"The checkpoint {folder} cannot be loaded: {error} "

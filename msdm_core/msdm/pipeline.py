@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -65,6 +66,17 @@ class MSDMPipeline(DiffusionPipeline):
             image_px=image_px,
             text_tokens=text_tokens,
         )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> MSDMPipeline:
+        """Return the pipeline of a checkpoint folder, in float32 unless a ``dtype`` is given.
+
+        Without a type, diffusers would load float32 and transformers whatever the files hold, and
+        the two would not fit together.
+        """
+        if "torch_dtype" not in options:  # the older name of the option
+            options.setdefault("dtype", torch.float32)
+        return cast("MSDMPipeline", super().from_pretrained(folder, **options))
 
     @property
     def spatial_factor(self) -> int:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from msdm_core.evaluation.spectrum import octave_ratios
 from msdm_core.msdm.autoencoder import decode, encode
+from msdm_core.msdm.saving import drop_local_paths
 from msdm_core.training.image_store import to_tensor, to_uint8
 from msdm_core.training.loop import Losses
 from msdm_core.training.losses import psnr, structural_similarity, texture_energy_loss
@@ -205,4 +206,5 @@ class AutoencoderTask:
             scale = float(config["scaling_factor"]) * self._unit_scale()
             self.model.register_to_config(scaling_factor=scale)
         self.model.save_pretrained(folder)
+        drop_local_paths(folder)
         self.model.register_to_config(scaling_factor=config["scaling_factor"])

@@ -272,6 +272,7 @@ def _keep_whole(tokenizer: Any, folder: Path) -> None:
 
 def _denoiser(arguments: argparse.Namespace) -> Any:
     from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
     from msdm_core.msdm.loading import load_component
     from msdm_core.msdm.pipeline import MSDMPipeline
@@ -288,7 +289,8 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
             f"The preset {preset.name!r} has no text encoder of its own: train one with "
             "`train text-encoder` and give it with --text-encoder."
         )
-    device = PartialState().device
+    # The first state made decides for the whole process, so it must know of a launch on CPUs.
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     images, validation_images, training, validation = _images(arguments)
     autoencoder = load_component(Path(arguments.autoencoder), "vae").to(device)
     tokenizer, encoder = load_text_encoder(source)

@@ -14,6 +14,7 @@ from torch import nn
 from data.trained_terms import count_terms, write_trained_terms
 from msdm_core.msdm.autoencoder import decode
 from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.msdm.saving import save_pipeline
 from msdm_core.msdm.text_encoder import encode_text
 from msdm_core.training.image_store import to_uint8
 from msdm_core.training.loop import Losses
@@ -172,18 +173,3 @@ class DenoiserTask:
 
 def _plain(config: Any) -> dict[str, Any]:
     return {k: v for k, v in dict(config).items() if not k.startswith("_")}
-
-
-def save_pipeline(pipeline: MSDMPipeline, folder: Path, *, half: bool) -> None:
-    """Write a pipeline as safetensors, in float16 where asked, without changing it."""
-    modules = [pipeline.vae, pipeline.text_encoder, pipeline.unet]
-    kept = [{k: v.clone() for k, v in m.state_dict().items()} for m in modules] if half else []
-    try:
-        if half:
-            for module in modules:
-                module.half()
-        pipeline.save_pretrained(folder, safe_serialization=True)
-    finally:
-        for module, state in zip(modules, kept, strict=False):
-            module.float()
-            module.load_state_dict(state)

@@ -123,21 +123,29 @@ class TrainingRun:
         self.samples = 0
         self.seconds = 0.0
         self.is_stopping = False
-        self._write_config()
-        trained = {name: [p for p in m.parameters() if p.requires_grad] for name, m in
-                   task.parts.items()}
-        self.ema = {
-            name: EMAModel(params, decay=options.ema_decay) for name, params in trained.items()
-        }
+        self.ema: dict[str, EMAModel] = {}
         self.optimizers: dict[str, Any] = {}
         self.parts: dict[str, nn.Module] = {}
-        for name, module in task.parts.items():
-            optimizer = torch.optim.Adam(
-                trained[name], lr=options.learning_rate, betas=(0.9, 0.99), fused=True
-            )
-            self.parts[name], self.optimizers[name] = self.accelerator.prepare(module, optimizer)
-            self.ema[name].to(self.accelerator.device)
-        self._resume()
+        try:
+            self._write_config()
+            for name in task.parts:
+                self._prepare(name)
+            self._resume()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _prepare(self, name: str) -> None:
+        """Set up average and optimiser of a part, and put it where it is trained."""
+        options, trained = self.options, self._trained(name)
+        self.ema[name] = EMAModel(trained, decay=options.ema_decay)
+        optimizer = torch.optim.Adam(
+            trained, lr=options.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self.parts[name], self.optimizers[name] = self.accelerator.prepare(
+            self.task.parts[name], optimizer
+        )
+        self.ema[name].to(self.accelerator.device)
 
     @property
     def checkpoints(self) -> Path:
@@ -148,7 +156,7 @@ class TrainingRun:
         return [p for p in self.task.parts[name].parameters() if p.requires_grad]
 
     def _lock_folder(self) -> Any:
-        """Return the open lock of the run's folder, which falls with this process."""
+        """Return the open lock of the run's folder; it falls when the run ends or is killed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.accelerator.is_main_process:
             return None
@@ -156,10 +164,15 @@ class TrainingRun:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            lock.close()
             raise TrainingError(
                 f"Another process trains in {self.folder}. Stop it, or choose another --out."
             ) from error
         return lock
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def _kept(self, name: str) -> dict[str, torch.Tensor]:
         """Return what a checkpoint keeps of a part: trained parameters and buffers."""
@@ -247,6 +260,7 @@ class TrainingRun:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            self._unlock()
 
     def _ask_to_stop(self, *_: object) -> None:
         self.is_stopping = True

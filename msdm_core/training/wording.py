@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.attributes import Attributes, names_side, read_attributes
-from data.paraphrase import correct_spelling, paraphrase
+from data.paraphrase import ALL_FACTS, correct_spelling, paraphrase
 from data.records import ImageRecord
 
 DROP_PROBABILITY = 0.1  # unconditional share, for classifier-free guidance
-CAPTION_PROBABILITY = 0.3
-FACT_COUNTS = (1, 1, 2, 2, 3, 4, 6, None)
+CAPTION_PROBABILITY = 0.2
+# Facts a paraphrase states, each drawn as often; None leaves the number open. Texts that state all
+# are frequent, because a short text says little about its picture and so teaches little.
+FACT_COUNTS = (1, 2, 3, 5, None, ALL_FACTS, ALL_FACTS, ALL_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,10 @@ class Wording:
         if self.attributes is None or rng.random() < CAPTION_PROBABILITY:
             count = min(len(self.captions), rng.choice((1, 1, 2, 3, 4)))
             return " ".join(rng.sample(self.captions, count))
-        return paraphrase(self.attributes, rng, max_facts=rng.choice(FACT_COUNTS))
+        count = rng.choice(FACT_COUNTS)
+        if count == ALL_FACTS:
+            return paraphrase(self.attributes, rng, min_facts=ALL_FACTS)
+        return paraphrase(self.attributes, rng, max_facts=count)
 
     def may_mirror(self, text: str) -> bool:
         """Return whether a left-right flip keeps text and picture true to each other.

@@ -15,6 +15,7 @@ from PIL import Image
 from msdm_core.errors import CheckpointError, JobCancelled, RequestError
 from msdm_core.msdm.loading import load_component
 from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.msdm.saving import save_pipeline
 from tests.tiny_model import TINY
 
 PROMPT = "a polyp in the lower right"
@@ -53,6 +54,17 @@ def test_a_saved_pipeline_gives_the_same_pixels_after_loading(
     assert np.array_equal(pixels(pipeline), pixels(again))
     assert dict(again.config)["default_steps"] == TINY.default_steps
     assert again.config.image_px == TINY.image_px
+
+
+def test_a_checkpoint_in_half_precision_loads_in_single_and_draws_alike(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    whole = load(tiny_checkpoint)
+    save_pipeline(whole, tmp_path / "half", half=True)
+    again = load(tmp_path / "half")
+    for part in (again.unet, again.vae, again.text_encoder):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.float32}
+    assert np.abs(pixels(again) - pixels(whole)).mean() < 0.01
 
 
 def test_a_checkpoint_folder_holds_neither_code_nor_pickles(tiny_checkpoint: Path) -> None:

@@ -3,6 +3,7 @@
 The real commands run as processes of their own on drawn pictures, at a preset of toy size.
 """
 
+import fcntl
 import json
 import os
 import random
@@ -33,6 +34,7 @@ from tests.tiny_model import TINY
 ROOT = Path(__file__).parents[2]
 KINDS_OF_FILE = {".json", ".jsonl", ".npy", ".png", ".safetensors", ".txt"}
 QUICK = ("--preset", "tiny", "--batch-size", "4", "--warmup-steps", "2", "--threads", "1")
+BRIEF = ("--max-steps", "1", "--crop-px", "64")
 START_LIMIT_S = 540
 
 
@@ -45,11 +47,12 @@ def start(arguments: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def finish(arguments: list[str]) -> str:
+def finish(arguments: list[str], **variables: str) -> str:
     """Runs a command to its end and returns what it said."""
     done = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=START_LIMIT_S, check=False
-    )
+        arguments, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True,
+        timeout=START_LIMIT_S, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stderr
 
@@ -99,7 +102,7 @@ def assert_run_is_whole(run: Path) -> None:
     kinds = {json.loads(line)["kind"] for line in lines}
     assert kinds == {"train", "validation"}
     assert list((run / "sheets").glob("step-*.png"))
-    files = [path for path in run.rglob("*") if path.is_file()]
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
     assert {path.suffix for path in files} <= KINDS_OF_FILE
     assert not [path for path in files if "partial" in str(path.relative_to(run))]
     for array in run.rglob("*.npy"):
@@ -200,7 +203,8 @@ def test_a_run_killed_at_any_moment_resumes_to_the_state_of_an_unbroken_one(
     process = start([*arguments, "--max-steps", "1000000", "--checkpoint-minutes", "0.0001"])
     step = wait_for_checkpoint(process, run)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.communicate(timeout=START_LIMIT_S)
+    assert process.returncode == -signal.SIGKILL
     killed_at = int(list_checkpoints(run / "checkpoints")[-1].name.removeprefix("step-"))
     assert step <= killed_at < 40, "the machine was too fast for this test: kill it earlier"
     said = finish([*arguments, "--max-steps", "40"])
@@ -243,10 +247,10 @@ def test_two_processes_train_together_and_end_together(
     parts: Parts, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "two"
-    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *options.split()]
+    options = "-m torch.distributed.run --standalone --nproc-per-node 2"
+    launch = [sys.executable, *options.split()]
     one = command("denoiser", tiny_dataset, run, *parts.options(), "--max-steps", 3)
-    said = finish([*launch, *one[2:]])
+    said = finish([*launch, *one[1:]], ACCELERATE_USE_CPU="true")
     assert said.count("exported to") == 1
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["processes"] == 2
     assert_run_is_whole(run)
@@ -278,6 +282,18 @@ def test_a_run_with_other_settings_is_not_resumed(
     assert "other settings" in said and told in said and "--out" in said
     after = weights(list_checkpoints(unbroken / "checkpoints")[-1])
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_a_run_that_goes_on_elsewhere_is_left_alone(
+    parts: Parts, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command("text-encoder", tiny_dataset, parts.text_encoder, "--max-steps", 99)
+    with (parts.text_encoder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run_here(arguments) == 2
+    assert "Another process trains" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny_preset")
@@ -315,7 +331,7 @@ def test_an_option_that_cannot_work_is_refused_by_name_and_value(
     change: tuple[str, ...],
     told: str,
 ) -> None:
-    arguments = command("autoencoder", tiny_dataset, tmp_path / "run", "--max-steps", 1)
+    arguments = command("autoencoder", tiny_dataset, tmp_path / "run", *BRIEF)
     assert run_here([*arguments, *change]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run" / "run.json").exists()
@@ -335,7 +351,7 @@ def test_a_data_folder_that_cannot_be_trained_on_is_refused(
         from PIL import Image
 
         Image.new("RGB", (64, 64), "red").save(folder / "a.png")
-    assert run_here(command("autoencoder", folder, tmp_path / "run", "--max-steps", 1)) == 2
+    assert run_here(command("autoencoder", folder, tmp_path / "run", *BRIEF)) == 2
     said = capsys.readouterr().err
     expected = {
         "empty": "an empty folder",
@@ -352,7 +368,7 @@ def test_an_out_folder_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     out = tmp_path / "file" / "run"
-    assert run_here(command("autoencoder", tiny_dataset, out, "--max-steps", 1)) == 2
+    assert run_here(command("autoencoder", tiny_dataset, out, *BRIEF)) == 2
     assert f"{out} cannot be written" in capsys.readouterr().err
 
 
