@@ -89,7 +89,8 @@ def show_terms(prompt: str, entry: ModelEntry) -> str:
     counts = read_trained_terms(entry.folder) if entry.folder else None
     trained = None if counts is None else [name for name, images in counts.items() if images]
     report = find_terms(prompt or "", trained)
-    known, rare = [], []
+    known: list[tuple[str, str]] = []
+    rare: list[tuple[str, str]] = []
     for term in report.known:
         images = None if counts is None else images_of(term, counts)
         title = f"understood as {term.concept}"

@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from msdm_core.errors import TrainingError
 from msdm_core.training.randomness import StepRandom, step_random
 from msdm_core.training.state import (
     flatten_optimizer,
+    fsync_folder,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
@@ -362,9 +364,15 @@ class TrainingRun:
         """Write the averaged weights as folders that load on their own."""
         if not self.accelerator.is_main_process:
             return
+        final, partial = self.folder / "export", self.folder / ".export-partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
         with self.averaged():
-            self.task.export(self.folder / "export")
-        self.say(f"exported to {self.folder / 'export'}")
+            self.task.export(partial)
+        fsync_folder(partial)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        self.say(f"exported to {final}")
 
     def averaged(self) -> _Averaged:
         """Return a context in which the parts hold their averaged weights, in eval mode."""

@@ -45,10 +45,10 @@ class Wording:
         if self.attributes is None or rng.random() < CAPTION_PROBABILITY:
             count = min(len(self.captions), rng.choice((1, 1, 2, 3, 4)))
             return " ".join(rng.sample(self.captions, count))
-        count = rng.choice(FACT_COUNTS)
-        if count == ALL_FACTS:
+        facts = rng.choice(FACT_COUNTS)
+        if facts == ALL_FACTS:
             return paraphrase(self.attributes, rng, min_facts=ALL_FACTS)
-        return paraphrase(self.attributes, rng, max_facts=count)
+        return paraphrase(self.attributes, rng, max_facts=facts)
 
     def may_mirror(self, text: str) -> bool:
         """Return whether a left-right flip keeps text and picture true to each other.
