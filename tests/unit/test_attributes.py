@@ -274,9 +274,9 @@ def test_a_long_prompt_is_read_in_linear_time(unit: str) -> None:
         prompt = (unit * chars)[:chars]
         best = float("inf")
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()  # other programs on the machine do not count
             read_attributes(prompt)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     assert seconds(40_000) < 16 * seconds(10_000) + 0.02
