@@ -71,8 +71,11 @@ def add_parser(subparsers: Any) -> None:
         autoencoder.add_argument(option, type=float, default=value, metavar="W", help=text)
     text_encoder.add_argument("--vocabulary-size", type=int, default=1200, metavar="N",
                               help="largest number of word pieces")
-    denoiser.add_argument("--autoencoder", required=True, metavar="FOLDER",
-                          help="exported autoencoder, or a pipeline folder with vae in it")
+    denoiser.add_argument("--init", metavar="FOLDER",
+                          help="go on from this checkpoint, for more training or other images")
+    denoiser.add_argument("--autoencoder", metavar="FOLDER",
+                          help="exported autoencoder, or a pipeline folder with vae in it "
+                               "(needed without --init)")
     denoiser.add_argument("--text-encoder", metavar="SOURCE",
                           help="folder or hub id of a BERT-like or CLIP-like encoder "
                                "(default: the preset's)")
@@ -274,14 +277,52 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
 
-    from msdm_core.msdm.loading import load_component
-    from msdm_core.msdm.pipeline import MSDMPipeline
-    from msdm_core.msdm.presets import build_denoiser, build_scheduler, get_preset
-    from msdm_core.msdm.text_encoder import load_text_encoder, text_width
     from msdm_core.training.denoiser import DenoiserOptions, DenoiserTask
     from msdm_core.training.latents import open_latents
     from msdm_core.training.wording import wordings
 
+    # The first state made decides for the whole process, so it must know of a launch on CPUs.
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
+    pipeline = _pipeline(arguments)
+    images, validation_images, training, validation = _images(arguments)
+    pipeline.vae.requires_grad_(False).to(device)
+    pipeline.text_encoder.requires_grad_(False).to(device)
+    latents, validation_latents = (
+        open_latents(pipeline.vae, pictures, cache=_cache(arguments), device=device)
+        for pictures in (images, validation_images)
+    )
+    options = DenoiserOptions(
+        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
+        mirror=not arguments.no_mirror, sheet_prompts=_sheet_prompts(arguments.sheet_prompts),
+        export_half=not arguments.full_precision,
+    )
+    origin = _digest_of(arguments.init) if arguments.init else arguments.preset
+    return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
+                        wordings(validation), options, origin)
+
+
+def _pipeline(arguments: argparse.Namespace) -> Any:
+    """Return the pipeline to train: a fresh denoiser, or the one that ``--init`` names."""
+    from msdm_core.msdm.loading import load_component, load_pipeline
+    from msdm_core.msdm.pipeline import MSDMPipeline
+    from msdm_core.msdm.presets import build_denoiser, build_scheduler, get_preset
+    from msdm_core.msdm.text_encoder import load_text_encoder, text_width
+
+    if arguments.init:
+        if arguments.text_encoder:
+            raise TrainingError(
+                "--init brings the text encoder that its denoiser knows; leave --text-encoder out."
+            )
+        pipeline = load_pipeline(Path(arguments.init))
+        if arguments.autoencoder:
+            pipeline.register_modules(vae=load_component(Path(arguments.autoencoder), "vae"))
+        wanted, found = get_preset(arguments.preset).image_px, pipeline.config.image_px
+        if wanted != found:
+            raise TrainingError(
+                f"{arguments.init} draws {found} px, the preset {arguments.preset!r} {wanted} px. "
+                "Name the preset it was trained with."
+            )
+        return pipeline
     preset = get_preset(arguments.preset)
     source = arguments.text_encoder or preset.text_encoder
     if not isinstance(source, str):
@@ -289,29 +330,19 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
             f"The preset {preset.name!r} has no text encoder of its own: train one with "
             "`train text-encoder` and give it with --text-encoder."
         )
-    # The first state made decides for the whole process, so it must know of a launch on CPUs.
-    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
-    images, validation_images, training, validation = _images(arguments)
-    autoencoder = load_component(Path(arguments.autoencoder), "vae").to(device)
+    if not arguments.autoencoder:
+        raise TrainingError(
+            "An autoencoder is needed: train one with `train autoencoder` and give its export "
+            "with --autoencoder, or go on from a whole checkpoint with --init."
+        )
     tokenizer, encoder = load_text_encoder(source)
-    latents, validation_latents = (
-        open_latents(autoencoder, pictures, cache=_cache(arguments), device=device)
-        for pictures in (images, validation_images)
-    )
-    pipeline = MSDMPipeline(
-        vae=autoencoder.requires_grad_(False), text_encoder=encoder.to(device),
+    return MSDMPipeline(
+        vae=load_component(Path(arguments.autoencoder), "vae"), text_encoder=encoder,
         tokenizer=tokenizer, unet=build_denoiser(preset, text_width(encoder)),
         scheduler=build_scheduler(preset), default_steps=preset.default_steps,
         default_guidance=preset.default_guidance, image_px=preset.image_px,
         text_tokens=preset.text_tokens,
     )
-    options = DenoiserOptions(
-        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
-        mirror=not arguments.no_mirror, sheet_prompts=_sheet_prompts(arguments.sheet_prompts),
-        export_half=not arguments.full_precision,
-    )
-    return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
-                        wordings(validation), options, preset.name)
 
 
 def _evaluator(arguments: argparse.Namespace) -> Any:

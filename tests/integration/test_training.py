@@ -169,6 +169,28 @@ def test_a_denoiser_is_trained_and_its_pipeline_draws(unbroken: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_denoiser_goes_on_from_a_checkpoint_and_starts_with_its_weights(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    finish(command("denoiser", tiny_dataset, run, "--init", unbroken / "export",
+                   "--max-steps", 1, "--learning-rate", 1e-9, "--warmup-steps", 0))  # fmt: skip
+    before, after = (MSDMPipeline.from_pretrained(r / "export") for r in (unbroken, run))
+    for name, value in before.unet.state_dict().items():
+        assert torch.equal(value, after.unet.state_dict()[name]), name
+    assert json.loads((run / "run.json").read_text())["config"]["origin"].startswith("export@")
+
+
+def test_going_on_from_a_checkpoint_keeps_its_text_encoder_and_says_so(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command("denoiser", tiny_dataset, tmp_path / "run", "--init", unbroken / "export",
+                        "--text-encoder", unbroken / "export")  # fmt: skip
+    assert run_here(arguments) == 2
+    assert "leave --text-encoder out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_what_is_exported_are_the_averaged_weights_in_half_precision(unbroken: Path) -> None:
     exported = load_file(unbroken / "export" / "unet" / "diffusion_pytorch_model.safetensors")
     newest = list_checkpoints(unbroken / "checkpoints")[-1]
