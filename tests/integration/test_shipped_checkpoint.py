@@ -31,6 +31,18 @@ GASTROSCOPY = [
     "Generate an image from a gastroscopy procedure.",
 ]
 
+# As the data are mixed: three quarters colonoscopies, most images with writing in them.
+MIXED = [
+    "Colonoscopy with a polyp (Paris Is), on-screen text and a black box, no instruments.",
+    "Colonoscopy with ulcerative colitis, pink, red and white, on-screen text, no polyps.",
+    "Colonoscopy with a tube, one instrument in the upper center, on-screen text, no polyps.",
+    "Colonoscopy with one polyp of size 11-20 mm in the center, text, no black box artefact.",
+    "Colonoscopy with ulcerative colitis and a green/black box artefact, text, no polyps.",
+    "Colonoscopy showing a pedunculated polyp (Paris Ip), pink and red, text and a green box.",
+    "Gastroscopy with oesophagitis and the z-line, pink and white, no polyps, text.",
+    "Gastroscopy with oesophagitis, pink, red and white, no text, no polyps.",
+]
+
 Draw = Callable[..., np.ndarray]
 
 
@@ -98,12 +110,12 @@ def test_the_recorded_spectrum_is_within_a_factor_of_three_of_real_images_in_eve
         assert 1 / 3 <= ratio <= 3, band
 
 
-def test_a_few_images_are_no_blur(images: np.ndarray) -> None:
-    # Half of these are gastroscopies, smoother than the mix that was recorded; a decoder that
-    # gives up fine detail would still fall below this in the top octave.
+def test_fine_detail_is_as_strong_as_in_real_images_within_a_factor_of_four(draw: Draw) -> None:
+    # Eight images, so a wider bound than for the hundreds recorded. With a decoder that was not
+    # trained against an adversary the top octave is at 0.05 here, and this fails.
     figures = json.loads((MSDM / "evaluation.json").read_text(encoding="utf-8"))
-    ratios = octave_powers(images) / np.array(list(figures["octave_power_real"].values()))
-    assert ((ratios > 1 / 10) & (ratios < 10)).all(), ratios
+    ratios = octave_powers(draw(MIXED)) / np.array(list(figures["octave_power_real"].values()))
+    assert ((ratios > 1 / 4) & (ratios < 4)).all(), ratios
 
 
 def test_a_picture_does_not_depend_on_the_prompts_beside_it(
