@@ -31,3 +31,11 @@ class SplitError(DataError):
 
 class ProvenanceError(DataError):
     """A provenance record is malformed or written by a newer format."""
+
+
+class ManifestError(DataError):
+    """The list of a folder of generated images is damaged or does not fit its images."""
+
+
+class StudyInboxError(DataError):
+    """The hand-over to studies holds no such image, or a damaged one."""

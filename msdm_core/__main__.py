@@ -1,4 +1,4 @@
-"""The command line: python -m msdm_core generate | models | train | evaluate."""
+"""The command line: python -m msdm_core generate | models | download | train | evaluate."""
 
 import argparse
 import importlib
@@ -14,19 +14,21 @@ from msdm_core.generation.messages import person_message
 _DELEGATED = {
     "train": ("msdm_core.training.cli", "train a part of a model on a folder of images"),
     "evaluate": ("msdm_core.evaluation.cli", "measure a model against real images"),
+    "cost": ("msdm_core.generation.cost_cli", "count what one image of each model costs"),
 }
 
 EXAMPLES = """\
 examples:
   python -m msdm_core generate "a polyp in the lower right" --seed 7 --count 4 --out pictures
   python -m msdm_core models
+  python -m msdm_core download kandinsky-2-2
   python -m msdm_core train --help
 """
 
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """Returns the parser; of the delegated commands only the `chosen` one is imported."""
-    from msdm_core.generation import cli
+    from msdm_core.generation import cli, models_cli
 
     parser = argparse.ArgumentParser(
         prog="python -m msdm_core",
@@ -37,6 +39,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     cli.add_parsers(commands)
+    models_cli.add_parsers(commands)
     for name, (module, summary) in _DELEGATED.items():
         if name == chosen:
             importlib.import_module(module).add_parser(commands)

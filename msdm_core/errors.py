@@ -30,12 +30,28 @@ class CheckpointError(CoreError):
     """A checkpoint folder is missing, incomplete, damaged or of a foreign kind."""
 
 
+class IncompleteCheckpointError(CheckpointError):
+    """A checkpoint folder lacks a file that loading it would read."""
+
+
+class DownloadError(CoreError):
+    """Weights cannot be fetched: no network, no space, no permission, or not what was promised."""
+
+
+class HubUnreachableError(DownloadError):
+    """The hub does not answer: no network, or going online is forbidden."""
+
+
 class RequestError(CoreError):
     """A generation request has a value outside what is allowed."""
 
 
 class GenerationError(CoreError):
     """A model ran and gave no usable picture."""
+
+
+class WorkerError(CoreError):
+    """The process that draws ended, or did not answer any more."""
 
 
 class JobNotFoundError(CoreError):
@@ -48,3 +64,15 @@ class JobCancelled(Exception):  # noqa: N818 - a request of the person, not an e
 
 class TrainingError(CoreError):
     """A training command was given data or options it cannot train with."""
+
+
+class PromptFileError(CoreError):
+    """A file of prompts cannot be used; the message lists everything wrong with it."""
+
+
+class BatchError(CoreError):
+    """A folder holds images that do not fit what is asked for, or is being written by another."""
+
+
+class CostError(CoreError):
+    """The cost of an image cannot be counted: a part is unknown or not of the expected form."""

@@ -5,6 +5,7 @@ A value comes from the command line, else from the environment, else from the de
 
 import argparse
 import errno
+import math
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from msdm_core.errors import PortInUseError, SettingsError, WorkspaceError
 
 MAX_PORT = 65_535
 MAX_THREADS = 1_024
+MAX_MEMORY_GIB = 65_536
 LEAST_FREE_BYTES = 16 * 1024 * 1024
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -42,6 +44,19 @@ def _whole_number(name: str, text: str, least: int, most: int) -> int:
     if not least <= value <= most:
         raise SettingsError(
             f"Setting --{name} cannot be {text!r}: give a whole number from {least} to {most}."
+        )
+    return value
+
+
+def _memory_budget_gib(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MAX_MEMORY_GIB:
+        raise SettingsError(
+            f"Setting --memory-budget-gib cannot be {text!r}: give a number of GiB from 0 "
+            f"(a share of what is free) to {MAX_MEMORY_GIB:,}."
         )
     return value
 
@@ -94,6 +109,9 @@ SETTINGS = (
             _device),
     Setting("threads", "MSDM_THREADS", "0", "NUMBER",
             "CPU threads a model may use; 0 leaves the choice to torch", _threads),
+    Setting("memory-budget-gib", "MSDM_MEMORY_BUDGET_GIB", "0", "GIB",
+            "main memory for models kept loaded; 0 takes three fifths of what is free",
+            _memory_budget_gib),
     Setting("queue-limit", "MSDM_QUEUE_LIMIT", "32", "NUMBER",
             "jobs that may wait at once", _queue_limit),
     Setting("database-url", "MSDM_DATABASE_URL", "", "URL",
@@ -110,6 +128,7 @@ class Settings:
     port: int
     device: str
     threads: int
+    memory_budget_gib: float
     queue_limit: int
     database_url: str
     is_port_given: bool = False

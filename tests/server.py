@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,14 +22,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def offer_checkpoint(home: Path, checkpoint: Path, size_px: int) -> None:
-    """Writes a catalogue into the workspace that offers a checkpoint as the first model."""
+def offer_checkpoint(
+    home: Path, checkpoint: Path, size_px: int, model_ids: Sequence[str] = ("tiny",)
+) -> None:
+    """Writes a catalogue into the workspace that offers a checkpoint as the first models."""
     home.mkdir(parents=True, exist_ok=True)
-    lines = (
-        "[[model]]", 'id = "tiny"', 'family = "msdm"', 'label = "Tiny MSDM"',
-        f'path = "{checkpoint.as_posix()}"', 'licence = "CC BY-NC 4.0"',
-        f"native_size_px = {size_px}",
-    )  # fmt: skip
+    lines: list[str] = []
+    for model_id in model_ids:
+        lines += (
+            "[[model]]", f'id = "{model_id}"', 'family = "msdm"',
+            f'label = "{model_id.capitalize()} MSDM"', f'path = "{checkpoint.as_posix()}"',
+            'licence = "CC BY-NC 4.0"', f"native_size_px = {size_px}",
+        )  # fmt: skip
     (home / "catalogue.toml").write_text("\n".join(lines), encoding="utf-8")
 
 

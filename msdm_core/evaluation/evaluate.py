@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from data.attributes import Attributes, read_attributes
@@ -28,7 +27,8 @@ from msdm_core.evaluation.evaluator import (
     truths,
 )
 from msdm_core.evaluation.spectrum import octave_powers, octave_ratios, octaves
-from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.generation.adapters import Adapter
+from msdm_core.generation.request import ImageRequest
 
 BOOTSTRAP_DRAWS = 1000
 
@@ -79,46 +79,35 @@ def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[
 
 
 def generate_images(
-    pipeline: MSDMPipeline,
-    cases: Sequence[PromptCase],
-    folder: Path,
-    *,
-    steps: int | None,
-    guidance: float | None,
-    batch_size: int = 8,
+    adapter: Adapter, requests: Sequence[ImageRequest], folder: Path
 ) -> np.ndarray:
-    """Return the images of the cases, making those that the folder does not hold yet.
+    """Return the images of the requests, making those that the folder does not hold yet.
 
     Args:
-        pipeline: The model.
-        cases: What to make.
+        adapter: The model.
+        requests: What to make.
         folder: Where PNGs are kept; a later call goes on from there.
-        steps: Sampling steps, None for the model's default.
-        guidance: Guidance scale, None for the model's default.
-        batch_size: Images at once.
 
     Returns:
         (N, S, S, 3) uint8.
+
+    Raises:
+        CoreError: The model cannot be loaded, or gives no usable picture.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{number:05d}.png" for number in range(len(cases))]
+    paths = [folder / f"{number:05d}.png" for number in range(len(requests))]
     wanted = [number for number, path in enumerate(paths) if not path.is_file()]
-    pipeline.set_progress_bar_config(disable=True)
     start = time.monotonic()
-    for first in range(0, len(wanted), batch_size):
-        batch = wanted[first : first + batch_size]
-        generators = [torch.Generator("cpu").manual_seed(cases[n].seed) for n in batch]
-        images = pipeline([cases[n].prompt for n in batch], generator=generators,
-                          num_inference_steps=steps, guidance_scale=guidance).images
-        for number, image in zip(batch, images, strict=True):
-            partial = paths[number].with_suffix(".partial")
-            image.save(partial, format="PNG")
-            partial.replace(paths[number])
-        done = first + len(batch)
+    for done, number in enumerate(wanted, start=1):
+        made = adapter.generate(requests[number], lambda _step, _total, _preview: None)
+        partial = paths[number].with_suffix(".partial")
+        made.image.save(partial, format="PNG")
+        partial.replace(paths[number])
         left_s = (time.monotonic() - start) / done * (len(wanted) - done)
         print(f"\r{done} of {len(wanted)} images, {left_s / 60:.1f} min left ", end="",
               file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    if wanted:
+        print(file=sys.stderr)
     return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
 
 

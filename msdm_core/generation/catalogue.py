@@ -4,85 +4,112 @@ The list that ships is `catalogue.toml` beside this file; `catalogue.toml` in th
 it, and an entry with the same id replaces the shipped one.
 """
 
-import tomllib
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from msdm_core.errors import CatalogueError, CheckpointError
-from msdm_core.generation.checkpoint import (
-    Availability,
-    inspect_checkpoint,
-    parameter_count,
-    read_model_index,
-)
+from msdm_core.generation.availability import Availability, inspect_model
+from msdm_core.generation.checkpoint import parameter_count, read_model_index, weights_sha256
+from msdm_core.generation.weights import NOWHERE, LoraEntry, WeightsSource
 
 SHIPPED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
-SHIPPED_CHECKPOINTS = Path(__file__).parents[2] / "data" / "checkpoints"
-PIPELINE_CLASSES: Mapping[str, tuple[str, ...]] = {"msdm": ("MSDMPipeline",)}
-_WEIGHTS = ("checkpoint", "path", "hub")
+
+Family = Literal["msdm", "flux", "kandinsky", "stable_diffusion"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Offload = Literal["auto", "none", "model", "sequential"]
+Quantise = Literal["none", "auto", "int8", "nf4"]
+GuidanceKind = Literal["classifier_free", "distilled", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model of the catalogue.
 
-    `default_steps` and `default_guidance` are None where the checkpoint's own defaults hold;
-    `parameter_count` is None where the entry does not state it.
+    Attributes:
+        id:                     What commands, addresses and files call it.
+        family:                 Which adapter runs it.
+        label:                  What a person reads.
+        licence:                Of the weights, and thereby often of the pictures.
+        native_size_px:         The side of the pictures it was trained on.
+        sizes_px:               The sides it may be asked for.
+        weights:                Where the weights are; of Kandinsky the decoder.
+        prior:                  Where the prior of Kandinsky is; None where it lies in a folder
+                                `prior` beside a folder `decoder` in `weights`.
+        loras:                  Weights trained on top.
+        description:            One sentence for the page.
+        dtype:                  Numbers the weights are held in; auto chooses for the device.
+        offload:                What waits in main memory while a GPU works.
+        quantise:               Whether weights are held in fewer bits.
+        is_gated:               Whether a licence must be accepted before the download.
+        download_bytes:         What the download brings, without LoRA weights.
+        least_memory_gib:       Main memory it needs where no GPU holds it whole.
+        least_gpu_memory_gib:   Memory of a GPU that holds it whole.
+        needs_gpu:              Whether it is of no use without a GPU.
+        parameter_count:        None where the entry does not state it.
+        default_steps:          None where the checkpoint's own default holds; as all defaults.
+        default_guidance:       1 is none.
+        default_prior_steps:    Of the prior of Kandinsky.
+        default_prior_guidance: Of the prior of Kandinsky.
+        max_text_tokens:        Length FLUX pads its prompt to.
+        guidance_kind:          How guidance is done: by a second pass without the prompt, by a
+                                number the network was distilled with, or not at all.
     """
 
     id: str
-    family: str
+    family: Family
     label: str
     licence: str
     native_size_px: int
     sizes_px: tuple[int, ...]
+    weights: WeightsSource = NOWHERE
     licence_url: str = ""
-    checkpoint: str = ""
-    path: str = ""
-    hub: str = ""
-    revision: str = ""
+    prior: WeightsSource | None = None
+    loras: tuple[LoraEntry, ...] = ()
+    description: str = ""
+    dtype: Dtype = "auto"
+    offload: Offload = "auto"
+    quantise: Quantise = "none"
+    is_gated: bool = False
+    download_bytes: int | None = None
+    least_memory_gib: float | None = None
+    least_gpu_memory_gib: float | None = None
+    needs_gpu: bool = False
     parameter_count: int | None = None
     default_steps: int | None = None
     default_guidance: float | None = None
-    least_memory_gib: float | None = None
+    default_prior_steps: int | None = None
+    default_prior_guidance: float | None = None
+    max_text_tokens: int | None = None
+    guidance_kind: GuidanceKind = "classifier_free"
+
+    def sources(self) -> dict[str, WeightsSource]:
+        """Returns where each pipeline is: under "", of Kandinsky under "prior" and "decoder"."""
+        if self.family != "kandinsky":
+            return {"": self.weights}
+        if self.prior is not None:
+            return {"prior": self.prior, "decoder": self.weights}
+        return {role: self.weights.below(role) for role in ("prior", "decoder")}
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the weights; None while a hub model is not downloaded."""
-        if self.checkpoint:
-            return SHIPPED_CHECKPOINTS / self.checkpoint
-        if self.path:
-            return Path(self.path)
-        return _downloaded_folder(self.hub, self.revision or None)
+        """The folder of the weights, with their card; None while a hub model is not downloaded."""
+        return self.weights.place
 
-    def availability(self) -> Availability:
+    def availability(self, device: str = "auto") -> Availability:
         """Returns whether the model can run here, and if not, why and what changes that."""
-        folder = self.folder
-        if folder is None:
-            revision = f" --revision {self.revision}" if self.revision else ""
-            return Availability(
-                "missing",
-                f"The weights {self.hub} are not downloaded.",
-                f"Download them: hf download {self.hub}{revision}",
-            )
-        found = inspect_checkpoint(folder, PIPELINE_CLASSES[self.family])
-        if found.is_ready or not self.checkpoint:
-            return found
-        return Availability(
-            found.state,
-            found.why,
-            f"Restore it: git checkout -- data/checkpoints/{self.checkpoint}",
-        )
+        return inspect_model(self, device)
 
-    def require_ready(self) -> Path:
+    def require_ready(self, device: str = "auto") -> Path:
         """Returns the folder of the weights.
 
         Raises:
             CheckpointError: the model cannot run here; the message says why and the next step.
         """
-        availability = self.availability()
+        availability = self.availability(device)
         folder = self.folder
         if not availability.is_ready or folder is None:
             raise CheckpointError(
@@ -90,29 +117,51 @@ class ModelEntry:
             )
         return folder
 
+    def folders(self) -> dict[str, Path]:
+        """Returns the folder of each pipeline by its role, as in `sources`.
+
+        Raises:
+            CheckpointError: one of them is not wholly here.
+        """
+        found: dict[str, Path] = {}
+        for role, source in self.sources().items():
+            folder = source.folder
+            if folder is None or not folder.is_dir():
+                self.require_ready()
+                part = role or "weights"
+                raise CheckpointError(f"{self.label}: the folder of its {part} is gone.")
+            found[role] = folder
+        return found
+
+    def weights_sha256(self) -> str:
+        """Returns the SHA-256 over all weights that draw: those of the pipelines, then LoRA files.
+
+        Raises:
+            CheckpointError: the model is not wholly here.
+        """
+        paths = list(self.folders().values())
+        paths += [path for lora in self.loras if (path := lora.file)]
+        return weights_sha256(*paths)
+
     def counted_parameters(self) -> int | None:
         """Returns the parameters the entry states, else those of its weights, else None."""
-        folder = self.folder
-        if self.parameter_count or folder is None or not self.availability().is_ready:
+        if self.parameter_count:
             return self.parameter_count
-        return parameter_count(folder)
+        try:
+            return sum(parameter_count(folder) for folder in self.folders().values())
+        except CheckpointError:
+            return None
 
     def resolved_defaults(self) -> tuple[int | None, float | None]:
         """Returns default steps and guidance, from the entry, else from the checkpoint."""
-        index = read_model_index(self.folder) if self.folder else {}
+        sources = self.sources()
+        place = (sources.get("") or sources["decoder"]).place
+        index = read_model_index(place) if place else {}
         steps = self.default_steps or index.get("default_steps")
         guidance = self.default_guidance
         if guidance is None:
             guidance = index.get("default_guidance")
         return steps, guidance
-
-
-def _downloaded_folder(hub: str, revision: str | None) -> Path | None:
-    """Returns the snapshot folder of a hub model in the local cache, without any request."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(hub, "model_index.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
 
 
 class Catalogue:
@@ -123,16 +172,18 @@ class Catalogue:
         self._entries = dict(entries)
 
     @classmethod
-    def read(cls, home: Path | None = None) -> "Catalogue":
+    def read(cls, home: Path | None = None) -> Catalogue:
         """Returns the shipped catalogue, extended by the one in the workspace `home`.
 
         Raises:
             CatalogueError: a file cannot be read or an entry is wrong; the message names it.
         """
-        entries = _read_file(SHIPPED_CATALOGUE)
+        from msdm_core.generation.catalogue_file import read_catalogue_file
+
+        entries = read_catalogue_file(SHIPPED_CATALOGUE)
         own_file = home / "catalogue.toml" if home else None
         if own_file and own_file.exists():
-            own = _read_file(own_file)
+            own = read_catalogue_file(own_file)
             # One's own models come first: whoever lists one wants it offered first.
             entries = own | {key: value for key, value in entries.items() if key not in own}
         return cls(entries)
@@ -159,63 +210,3 @@ class Catalogue:
         """Returns the first model that can run here, or the first of all when none can."""
         entries = list(self)
         return next((entry for entry in entries if entry.availability().is_ready), entries[0])
-
-
-def _read_file(path: Path) -> dict[str, ModelEntry]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogueError(f"The catalogue {path} cannot be read: {error}.") from error
-    tables = document.get("model", [])
-    if not isinstance(tables, list) or set(document) - {"model"}:
-        raise CatalogueError(
-            f"The catalogue {path} has {', '.join(sorted(document))} at its top; "
-            "only [[model]] entries are allowed."
-        )
-    entries: dict[str, ModelEntry] = {}
-    for table in tables:
-        entry = _read_entry(table, path)
-        if entry.id in entries:
-            raise CatalogueError(f"The catalogue {path} lists the model {entry.id!r} twice.")
-        entries[entry.id] = entry
-    return entries
-
-
-def _read_entry(table: Mapping[str, Any], path: Path) -> ModelEntry:
-    name = f"Model {table.get('id', 'without id')!r} in {path}"
-    known = {field.name: field for field in fields(ModelEntry)}
-    if unknown := sorted(set(table) - set(known)):
-        raise CatalogueError(
-            f"{name} has unknown keys {', '.join(unknown)}. Known keys: {', '.join(known)}."
-        )
-    required = [key for key, field in known.items() if field.default is MISSING]
-    if missing := [key for key in required if key not in table and key != "sizes_px"]:
-        raise CatalogueError(f"{name} lacks {', '.join(missing)}.")
-    for key, value in table.items():
-        if not _has_right_type(key, value):
-            raise CatalogueError(f"{name}: {key} = {value!r} is of the wrong type.")
-    if sum(bool(table.get(key)) for key in _WEIGHTS) != 1:
-        raise CatalogueError(f"{name} must have exactly one of {', '.join(_WEIGHTS)}.")
-    if table["family"] not in PIPELINE_CLASSES:
-        raise CatalogueError(
-            f"{name} has family {table['family']!r}; known: {', '.join(PIPELINE_CLASSES)}."
-        )
-    values = dict(table)
-    values["sizes_px"] = tuple(table.get("sizes_px", [table["native_size_px"]]))
-    if table.get("path"):
-        values["path"] = str(path.parent / Path(table["path"]).expanduser())
-    return ModelEntry(**values)
-
-
-def _has_right_type(key: str, value: object) -> bool:
-    if key == "sizes_px":
-        return isinstance(value, list) and all(_is_count(size) for size in value) and bool(value)
-    if key in {"native_size_px", "default_steps", "parameter_count"}:
-        return _is_count(value)
-    if key in {"default_guidance", "least_memory_gib"}:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -8,30 +8,17 @@ import json
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from msdm_core.errors import CheckpointError
+from msdm_core.errors import CheckpointError, IncompleteCheckpointError
 
-State = Literal["ready", "missing", "broken"]
 STOCK_LIBRARIES = frozenset({"diffusers", "transformers"})
+# Parts a pipeline does without: a filter that blackens medical pictures, and image prompts.
+UNUSED_PARTS = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+_PIPELINES_WITH_UNUSED_PARTS = frozenset({"FluxPipeline", "StableDiffusionPipeline"})
 _HEADER_LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
-
-
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether a model can run here; `why` and `next_step` are empty when it can."""
-
-    state: State
-    why: str = ""
-    next_step: str = ""
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the model can be used now."""
-        return self.state == "ready"
 
 
 def read_model_index(folder: Path) -> dict[str, Any]:
@@ -43,27 +30,25 @@ def read_model_index(folder: Path) -> dict[str, Any]:
     return index if isinstance(index, dict) else {}
 
 
-def inspect_checkpoint(folder: Path, pipeline_classes: tuple[str, ...]) -> Availability:
-    """Returns whether `folder` is a whole diffusers folder of one of the `pipeline_classes`.
+def components(index: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the library of each part that a pipeline loads, by the name of its folder.
 
     Args:
-        folder: a diffusers pipeline folder.
-        pipeline_classes: accepted values of `_class_name` in its `model_index.json`.
+        index: what `read_model_index` returned.
     """
-    if not folder.is_dir():
-        return Availability(
-            "missing",
-            f"The folder {_shown(folder)} does not exist.",
-            "Put a checkpoint there or correct the path in catalogue.toml.",
-        )
-    try:
-        _check_folder(folder, pipeline_classes)
-    except CheckpointError as error:
-        return Availability("broken", str(error), "Replace the folder by a whole checkpoint.")
-    return Availability("ready")
+    unused = UNUSED_PARTS if index.get("_class_name") in _PIPELINES_WITH_UNUSED_PARTS else ()
+    return {
+        name: str(value[0])
+        for name, value in index.items()
+        if isinstance(value, list)
+        and len(value) == 2
+        and value[1] is not None
+        and not name.startswith("_")
+        and name not in unused
+    }
 
 
-def _shown(folder: Path) -> str:
+def shown(folder: Path) -> str:
     """Returns the path as a person knows it: shipped checkpoints by their place in the project."""
     parts = folder.parts
     if "data" in parts and "checkpoints" in parts:
@@ -71,40 +56,85 @@ def _shown(folder: Path) -> str:
     return str(folder)
 
 
-def _check_folder(folder: Path, pipeline_classes: tuple[str, ...]) -> None:
+def check_checkpoint(folder: Path, pipeline_classes: tuple[str, ...]) -> None:
+    """Checks that `folder` is a whole diffusers folder of one of the `pipeline_classes`.
+
+    Args:
+        folder: a diffusers pipeline folder.
+        pipeline_classes: accepted values of `_class_name` in its `model_index.json`.
+
+    Raises:
+        IncompleteCheckpointError: a file is not there.
+        CheckpointError: a file is damaged, or the folder is of another kind.
+    """
     index = read_model_index(folder)
     if not index:
-        raise CheckpointError(f"{_shown(folder)} has no readable model_index.json.")
+        raise CheckpointError(f"{shown(folder)} has no readable model_index.json.")
     found = index.get("_class_name")
     if found not in pipeline_classes:
         raise CheckpointError(
-            f"{_shown(folder)} holds a {found}; this family needs {' or '.join(pipeline_classes)}."
+            f"{shown(folder)} holds a {found}; this family needs {' or '.join(pipeline_classes)}."
         )
-    for name, value in index.items():
-        is_component = isinstance(value, list) and len(value) == 2 and not name.startswith("_")
-        if is_component and value[1] is not None:
-            _check_component(folder / name, library=value[0])
-
-
-def _check_component(folder: Path, library: object) -> None:
-    where = f"{_shown(folder.parent)}/{folder.name}"
-    if library not in STOCK_LIBRARIES:
-        raise CheckpointError(
-            f"{where} needs code of {library!r}; only {' and '.join(sorted(STOCK_LIBRARIES))} "
-            "components are loaded."
-        )
-    if not folder.is_dir() or not any(folder.glob("*.json")):
-        raise CheckpointError(f"{where} is missing or has no configuration.")
-    for index_file in folder.glob("*.safetensors.index.json"):
-        for shard in _shards(index_file):
-            if not (folder / shard).is_file():
-                raise CheckpointError(f"{where}/{shard} is missing.")
-    weights = sorted(folder.glob("*.safetensors"))
-    # Only networks have a file of this name; schedulers and tokenizers have no weights.
-    if (folder / "config.json").is_file() and not weights:
-        raise CheckpointError(f"{where} has no .safetensors file.")
-    for path in weights:
+    for name, library in components(index).items():
+        if library not in STOCK_LIBRARIES:
+            raise CheckpointError(
+                f"{shown(folder / name)} needs code of {library!r}; only "
+                f"{' and '.join(sorted(STOCK_LIBRARIES))} components are loaded."
+            )
+    if missing := missing_files(folder):
+        raise IncompleteCheckpointError(f"{shown(folder)} {missing[0]}.")
+    for path in weight_files(folder):
         check_safetensors(path)
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Returns what a pipeline folder lacks, in words, empty where every part is there."""
+    index = read_model_index(folder)
+    if not index:
+        return ["has no readable model_index.json"]
+    missing: list[str] = []
+    for name in components(index):
+        part = folder / name
+        if not part.is_dir() or not any(part.glob("*.json")):
+            missing.append(f"lacks {name}, or its configuration")
+            continue
+        expected = _expected_weights(part)
+        missing += [f"lacks {name}/{file}" for file in expected if not (part / file).is_file()]
+        # Only networks have a file of this name; schedulers and tokenizers have no weights.
+        if (part / "config.json").is_file() and not expected:
+            missing.append(f"has no .safetensors file in {name}")
+    return missing
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Returns the safetensors files that loading `folder` reads, sorted.
+
+    A repository may also hold half-precision variants and the same weights in one file; those
+    are left out. In a folder that is no pipeline every safetensors file counts.
+    """
+    index = read_model_index(folder)
+    if not index:
+        return sorted(folder.rglob("*.safetensors"))
+    return sorted(
+        folder / name / file
+        for name in components(index)
+        for file in _expected_weights(folder / name)
+        if (folder / name / file).is_file()
+    )
+
+
+def _expected_weights(part: Path) -> list[str]:
+    """Returns the names of the weight files of one part, whether they are there or not."""
+    for index_file in sorted(part.glob("*.safetensors.index.json")):
+        if is_main_file(index_file.name):
+            return sorted(_shards(index_file))
+    return sorted(path.name for path in part.glob("*.safetensors") if is_main_file(path.name))
+
+
+def is_main_file(name: str) -> bool:
+    """Whether a weight file is the one loaded by default, and no variant such as `x.fp16`."""
+    stem = name.removesuffix(".index.json").removesuffix(".safetensors")
+    return "." not in stem
 
 
 def _shards(index_file: Path) -> set[str]:
@@ -112,7 +142,7 @@ def _shards(index_file: Path) -> set[str]:
         weight_map = json.loads(index_file.read_text(encoding="utf-8"))["weight_map"]
         return {str(name) for name in weight_map.values()}
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{_shown(index_file)} cannot be read.") from error
+        raise CheckpointError(f"{shown(index_file)} cannot be read.") from error
 
 
 def check_safetensors(path: Path) -> None:
@@ -126,17 +156,17 @@ def check_safetensors(path: Path) -> None:
     expected = _HEADER_LENGTH_BYTES + header_bytes + _data_bytes(header, path)
     if size_bytes != expected:
         raise CheckpointError(
-            f"{_shown(path)} is damaged: {size_bytes:,} bytes long, its header says {expected:,}."
+            f"{shown(path)} is damaged: {size_bytes:,} bytes long, its header says {expected:,}."
         )
 
 
 def parameter_count(folder: Path) -> int:
-    """Returns how many numbers the safetensors files below `folder` hold.
+    """Returns how many numbers the weights of `folder` hold.
 
     Raises:
         CheckpointError: a file is damaged.
     """
-    headers = (_read_header(path)[0] for path in folder.rglob("*.safetensors"))
+    headers = (_read_header(path)[0] for path in weight_files(folder))
     return sum(
         math.prod(tensor["shape"])
         for header in headers
@@ -151,15 +181,15 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         with path.open("rb") as file:
             start = file.read(_HEADER_LENGTH_BYTES)
             if start == b"version ":
-                raise CheckpointError(f"{_shown(path)} is a Git LFS pointer; run: git lfs pull")
+                raise CheckpointError(f"{shown(path)} is a Git LFS pointer; run: git lfs pull")
             header_bytes = int.from_bytes(start, "little")
             if len(start) < _HEADER_LENGTH_BYTES or header_bytes > _MAX_HEADER_BYTES:
-                raise CheckpointError(f"{_shown(path)} is not a whole safetensors file.")
+                raise CheckpointError(f"{shown(path)} is not a whole safetensors file.")
             return json.loads(file.read(header_bytes)), header_bytes
     except OSError as error:
-        raise CheckpointError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
+        raise CheckpointError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise CheckpointError(f"{_shown(path)} is not a whole safetensors file.") from error
+        raise CheckpointError(f"{shown(path)} is not a whole safetensors file.") from error
 
 
 def _data_bytes(header: Mapping[str, Any], path: Path) -> int:
@@ -170,30 +200,38 @@ def _data_bytes(header: Mapping[str, Any], path: Path) -> int:
             if name != "__metadata__"
         ]
     except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
-        raise CheckpointError(f"{_shown(path)} is not a whole safetensors file.") from error
+        raise CheckpointError(f"{shown(path)} is not a whole safetensors file.") from error
     return max(ends, default=0)
 
 
-_hashes: dict[tuple[tuple[str, int, int], ...], str] = {}
+_hashes: dict[tuple[str, int, int], bytes] = {}
 _hashes_lock = threading.Lock()
 
 
-def weights_sha256(folder: Path) -> str:
-    """Returns the SHA-256 over all safetensors files below `folder`, each preceded by its name.
+def weights_sha256(*folders: Path) -> str:
+    """Returns the SHA-256 over the weights of `folders`, each file preceded by its name.
 
-    The result is kept while names, sizes and modification times stay the same.
+    A path of a single safetensors file counts as a folder with that file alone. The hash of a
+    file is kept while its name, size and modification time stay the same.
     """
-    files = sorted(folder.rglob("*.safetensors"))
-    stats = [(path, path.stat()) for path in files]
-    key = tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    total = hashlib.sha256()
+    for folder in folders:
+        files = [folder] if folder.is_file() else weight_files(folder)
+        for path in files:
+            name = path.name if folder.is_file() else path.relative_to(folder).as_posix()
+            total.update(name.encode() + b"\0")
+            total.update(_file_digest(path))
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
     with _hashes_lock:
         if key in _hashes:
             return _hashes[key]
-    total = hashlib.sha256()
-    for path in files:
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
     with _hashes_lock:
-        _hashes[key] = total.hexdigest()
-    return total.hexdigest()
+        _hashes[key] = digest
+    return digest

@@ -1,129 +1,216 @@
-"""The commands `generate` and `models`."""
+"""The command `generate`, for one prompt or a file of prompts."""
 
 import argparse
 import sys
-import textwrap
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
-
+from data.manifest import MANIFEST_FILE
 from data.provenance import filename_for, png_bytes
 from msdm_core.errors import RequestError, WorkspaceError
 from msdm_core.generation.adapters import make_adapter
-from msdm_core.generation.catalogue import Catalogue
-from msdm_core.generation.panel import show_duration
+from msdm_core.generation.batch import run_batch
+from msdm_core.generation.batch_cell import Cell, plan_batch
+from msdm_core.generation.catalogue import Catalogue, ModelEntry
+from msdm_core.generation.model_choice import choose_models
+from msdm_core.generation.progress import Progress
+from msdm_core.generation.prompt_file import Prompt, parse_seeds, prompt_id, read_prompts
 from msdm_core.generation.request import (
     MAX_GUIDANCE,
-    MAX_IMAGES,
     MAX_PROMPT_CHARACTERS,
     MAX_SEED,
     MAX_STEPS,
-    check_request,
+    clean_prompt,
+    random_seed,
 )
 from msdm_core.generation.store import write_whole
-from msdm_core.settings import add_settings, read_settings
+from msdm_core.settings import Settings, add_settings, read_settings
 
 MAX_COUNT = 10_000  # a command may draw more than a page shows; images are drawn one at a time
+EXIT_SOME_FAILED = 3
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `generate` and `models`."""
-    _add_generate(commands)
-    models = commands.add_parser(
-        "models", help="list the models and whether each can run here",
-        description="List the models and whether each can run here.",
-    )  # fmt: skip
-    add_settings(models, ["home"])
-    models.set_defaults(run=list_models)
-
-
-def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `generate`."""
     parser = commands.add_parser(
         "generate",
-        help="draw images for a prompt and save them as PNG",
-        description="Draw images for a prompt and save them as PNG files that carry how they "
-        "were made. Image i uses the seed SEED + i; the same seed gives the same picture.",
-        epilog='example: python -m msdm_core generate "a polyp in the lower right" --seed 7 '
-        "--count 4 --out pictures",
-    )
-    parser.add_argument("prompt", help=f"what to draw, at most {MAX_PROMPT_CHARACTERS} characters")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(),
-        metavar="FOLDER",
-        help="folder for the PNG files, made when missing [default: here]",
+        help="draw images for one prompt or a file of prompts and save them as PNG",
+        description="Draw images and save them as PNG files that carry how they were made. The "
+        "same seed gives the same picture. With --prompts, every prompt is drawn by every model "
+        "with every seed into a folder with a manifest; the same command goes on where it was "
+        "ended, and draws no image twice.",
+        epilog="exit status: 0 done, 1 a defect, 2 wrong input, 3 some images of a file of prompts "
+        "failed, 130 stopped. Examples: "
+        'python -m msdm_core generate "a polyp in the lower right" --seed 7 --count 4 '
+        "--out pictures; python -m msdm_core generate --prompts prompts.csv "
+        "--models msdm,flux,kandinsky --seeds 0-4 --out batch",
     )
     parser.add_argument(
-        "--model",
-        metavar="ID",
+        "prompt", nargs="?", help=f"what to draw, at most {MAX_PROMPT_CHARACTERS} characters"
+    )
+    parser.add_argument(
+        "--prompts", type=Path, metavar="FILE",
+        help="draw a file of prompts instead: CSV or TSV with the column prompt (and prompt_id, "
+        "seeds, others), or plain text with one prompt a line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER",
+        help="folder to write to, made when missing [default: here; to be given with --prompts]",
+    )  # fmt: skip
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument(
+        "--model", metavar="ID",
         help="a model of `python -m msdm_core models` [default: first ready]",
-    )
+    )  # fmt: skip
+    models.add_argument(
+        "--models", metavar="NAMES",
+        help="several, separated by commas: identifiers, families (their first ready model) or "
+        "beginnings of identifiers",
+    )  # fmt: skip
+    _add_drawing(parser)
+    add_settings(parser, ["home", "device", "threads"])
+    parser.set_defaults(run=generate)
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
+        "--seed", type=int, metavar="N",
+        help=f"of the first image, 0 to {MAX_SEED} [default: drawn at random]",
+    )  # fmt: skip
+    seeds.add_argument(
+        "--seeds", metavar="LIST",
+        help="of all images, for example 0-4 or 1,5,9-12 [default with --prompts: 0]",
+    )  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, metavar="N", help=f"0 to {MAX_SEED} [default: drawn at random]"
-    )
-    parser.add_argument(
-        "--count",
-        type=int,
-        default=1,
-        metavar="N",
-        help=f"number of images, 1 to {MAX_COUNT} [default: 1]",
-    )
+        "--count", type=int, metavar="N",
+        help=f"number of images, 1 to {MAX_COUNT}, with the seeds from --seed on [default: 1]",
+    )  # fmt: skip
     parser.add_argument(
         "--steps", type=int, metavar="N", help=f"1 to {MAX_STEPS} [default: the model's]"
     )
     parser.add_argument(
-        "--guidance",
-        type=float,
-        metavar="X",
+        "--guidance", type=float, metavar="X",
         help=f"1 (none) to {MAX_GUIDANCE:g} [default: the model's]",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--size", type=int, metavar="PX", help="width and height in pixels [default: the model's]"
-    )
-    add_settings(parser, ["home", "device", "threads"])
-    parser.set_defaults(run=generate)  # fmt: skip
+        "--size", type=int, metavar="PX",
+        help="width and height in pixels [default: the model's; for several models the one they "
+        "share]",
+    )  # fmt: skip
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Draws and saves the images; prints the path of each.
+    """Draws and saves the images.
 
     Raises:
-        CoreError: the request, the model or the folder cannot be used.
+        CoreError: the request, a model or the folder cannot be used.
     """
+    _check_combination(options)
     settings = read_settings(options)
     catalogue = Catalogue.read(settings.home)
-    entry = catalogue[options.model] if options.model else catalogue.first_ready()
-    count = options.count
-    if not 1 <= count <= MAX_COUNT:
-        raise RequestError(
-            f"Number of images cannot be {count}: give a whole number from 1 to {MAX_COUNT:,}."
-        )
-    request = check_request(
-        entry,
-        options.prompt,
-        seed=options.seed,
-        image_count=min(count, MAX_IMAGES),
+    if options.prompts:
+        prompts = read_prompts(options.prompts)
+        seeds = parse_seeds(options.seeds) if options.seeds is not None else (0,)
+    else:
+        text = clean_prompt(options.prompt)
+        prompts = (Prompt(prompt_id(text), text),)
+        seeds = _seeds(options)
+    cells = plan_batch(
+        _models(options, catalogue, settings.device),
+        prompts,
+        seeds,
         steps=options.steps,
         guidance=options.guidance,
         size_px=options.size,
     )
-    entry.require_ready()
-    out = _writable_folder(options.out)
-    adapter = make_adapter(entry, settings.device, settings.threads)
-    progress = _Progress(count)
-    progress.say(f"Loading {entry.label}")
-    adapter.load()
-    for index in range(count):
-        progress.start(index)
-        generated = adapter.generate(request.image(index), progress.step)
-        path = out / filename_for(generated.provenance, index)
-        write_whole(path, png_bytes(generated.image, generated.provenance))
-        progress.end()
-        print(path, flush=True)
+    if options.prompts:
+        return _generate_batch(cells, options.out, settings)
+    return _generate_here(cells, options.out or Path(), settings)
+
+
+def _check_combination(options: argparse.Namespace) -> None:
+    """Refuses options that contradict each other.
+
+    Raises:
+        RequestError: they do; the message says what to leave out or add.
+    """
+    if (options.prompt is None) == (options.prompts is None):
+        raise RequestError('Give either a prompt, as "a polyp", or --prompts FILE.')
+    if options.prompts and (options.seed is not None or options.count is not None):
+        raise RequestError("With --prompts, give the seeds as --seeds, for example --seeds 0-4.")
+    if options.prompts and options.out is None:
+        raise RequestError("With --prompts, name the folder to write to: --out FOLDER.")
+    if options.seeds is not None and options.count is not None:
+        raise RequestError("Give either --seeds or --count.")
+
+
+def _models(
+    options: argparse.Namespace, catalogue: Catalogue, device: str
+) -> tuple[ModelEntry, ...]:
+    if options.models is not None:
+        return choose_models(catalogue, options.models, device)
+    entry = catalogue[options.model] if options.model else catalogue.first_ready()
+    if not options.prompts:
+        return (entry,)  # a wrong request is told before a model that is not there
+    entry.require_ready(device)
+    return (entry,)
+
+
+def _seeds(options: argparse.Namespace) -> tuple[int, ...]:
+    """Returns the seeds for one prompt.
+
+    Raises:
+        RequestError: number or seed are outside what is allowed.
+    """
+    if options.seeds is not None:
+        return parse_seeds(options.seeds)
+    count = 1 if options.count is None else options.count
+    if not 1 <= count <= MAX_COUNT:
+        raise RequestError(
+            f"Number of images cannot be {count}: give a whole number from 1 to {MAX_COUNT:,}."
+        )
+    first = random_seed() if options.seed is None else options.seed
+    if not 0 <= first <= MAX_SEED:
+        raise RequestError(f"Seed cannot be {first}: give a whole number from 0 to {MAX_SEED:,}.")
+    return tuple((first + index) % (MAX_SEED + 1) for index in range(count))
+
+
+def _generate_batch(cells: tuple[Cell, ...], folder: Path, settings: Settings) -> int:
+    make = partial(make_adapter, device=settings.device, threads=settings.threads)
+    result = run_batch(cells, folder, make)
+    print(
+        f"{folder / MANIFEST_FILE}: {len(cells)} images asked for, {result.drawn} drawn now, "
+        f"{result.kept} there already, {result.failed} failed"
+    )
+    if result.failed:
+        print(
+            "The reasons stand in the column message. The same command tries these again.",
+            file=sys.stderr,
+        )
+    return EXIT_SOME_FAILED if result.failed else 0
+
+
+def _generate_here(cells: tuple[Cell, ...], folder: Path, settings: Settings) -> int:
+    """Draws one prompt into a folder; prints the path of each image."""
+    entries = {cell.entry.id: cell.entry for cell in cells}
+    for entry in entries.values():
+        entry.require_ready(settings.device)
+    out = _writable_folder(folder)
+    progress = Progress({key: len(cells) // len(entries) for key in entries})
+    for entry in entries.values():
+        progress.start_model(entry.id, entry.label)
+        adapter = make_adapter(entry, settings.device, settings.threads)
+        adapter.load()
+        own = (cell for cell in cells if cell.entry is entry)
+        for index, cell in enumerate(own):
+            progress.start_image()
+            generated = adapter.generate(cell.request, progress.step)
+            path = out / filename_for(generated.provenance, index)
+            write_whole(path, png_bytes(generated.image, generated.provenance))
+            progress.end_image()
+            print(path, flush=True)
+        adapter.unload()
     return 0
 
 
@@ -137,66 +224,3 @@ def _writable_folder(folder: Path) -> Path:
             f"The folder {folder} cannot be written: {error.strerror}. Choose another with --out."
         ) from error
     return folder
-
-
-class _Progress:
-    """One line on standard error that tells step, image and time left."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._index = 0
-        self._first_step_at: float | None = None
-        self._steps_since_first = 0
-        self._is_terminal = sys.stderr.isatty()
-
-    def say(self, text: str) -> None:
-        if self._is_terminal:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def start(self, index: int) -> None:
-        self._index = index
-
-    def end(self) -> None:
-        if self._is_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def step(self, step: int, total: int, _preview: Callable[[], Image.Image]) -> None:
-        now = time.monotonic()
-        left = ""
-        if self._first_step_at is None:
-            self._first_step_at = now
-        else:
-            self._steps_since_first += 1
-            step_s = (now - self._first_step_at) / self._steps_since_first
-            steps_left = total - step + total * (self._count - self._index - 1)
-            left = f", {show_duration(steps_left * step_s)} left"
-        # A log file gets one line an image, a terminal every step.
-        if self._is_terminal or step == total:
-            self.say(f"Image {self._index + 1} of {self._count}, step {step} of {total}{left}")
-
-
-def list_models(options: argparse.Namespace) -> int:
-    """Prints one block a model: id, state, what it is, and what it needs when it is not ready."""
-    for entry in Catalogue.read(read_settings(options).home):
-        availability = entry.availability()
-        steps, guidance = entry.resolved_defaults()
-        facts: dict[str, Any] = {
-            "label": entry.label,
-            "family": entry.family,
-            "parameters": f"{count:,}" if (count := entry.counted_parameters()) else "unknown",
-            "size": ", ".join(f"{size} x {size} px" for size in entry.sizes_px),
-            "defaults": f"{steps or 'unknown'} steps, guidance "
-            f"{'unknown' if guidance is None else f'{guidance:g}'}",
-            "memory": f"{entry.least_memory_gib} GiB" if entry.least_memory_gib else "unknown",
-            "licence": entry.licence,
-            "why": availability.why,
-            "next step": availability.next_step,
-        }
-        print(f"{entry.id}  [{availability.state}]")
-        for name, value in facts.items():
-            if value:
-                text = f"{name:<11}{value}"
-                print(textwrap.indent(text, "  "))
-    return 0

@@ -1,53 +1,50 @@
-"""Generation as jobs: one worker, first come first served, observed and cancelled from outside.
+"""Generation as jobs: one at a time on one device, fair between browsers, seen from outside.
 
-A job outlives the page that asked for it. Each image is saved before anybody sees it, and a
-failure ends its own job alone.
+A job outlives the page that asked for it, and one that only waits outlives the app. Each image is
+saved before anybody sees it. A failure ends one model's column of its job; the other columns and
+the other jobs go on.
 """
 
-import io
 import logging
 import threading
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
-from PIL import Image
-
-from msdm_core.errors import JobCancelled, JobNotFoundError, RequestError
-from msdm_core.generation.adapters import Adapter, make_adapter
-from msdm_core.generation.catalogue import Catalogue, ModelEntry
-from msdm_core.generation.history import History, JobStatus, SavedImage
+from msdm_core.errors import CoreError, JobCancelled, JobNotFoundError, RequestError
+from msdm_core.generation.catalogue import Catalogue
+from msdm_core.generation.history import STOPPED, History, JobStatus, SavedJob, kept_message
+from msdm_core.generation.job_state import Column, Job
 from msdm_core.generation.job_view import JobView, view_of_saved
 from msdm_core.generation.messages import person_message
-from msdm_core.generation.request import GenerationRequest
+from msdm_core.generation.pace import Pace
+from msdm_core.generation.request import GenerationRequest, ImageRequest
 from msdm_core.generation.store import ImageStore
+from msdm_core.generation.turns import Turns
+from msdm_core.generation.worker_process import DrawnImage, OnEvent
 
 logger = logging.getLogger(__name__)
 
-PREVIEW_INTERVAL_S = 0.4
-WATCHED_FOR_S = 5.0
 KEPT_FINISHED_JOBS = 200
-JPEG_QUALITY = 82
+KEPT_SHARE = 4  # one place in so many is kept for browsers that have no job waiting
 
 
-@dataclass(slots=True)
-class _Job:
-    id: str
-    owner: str
-    request: GenerationRequest
-    status: JobStatus = JobStatus.QUEUED
-    message: str = ""
-    position: int = 0  # of the image being drawn
-    step: int = 0
-    total_steps: int = 0
-    images: list[SavedImage] = field(default_factory=list)
-    is_cancelled: threading.Event = field(default_factory=threading.Event)
-    first_step_at: float | None = None
-    steps_since_first: int = 0
-    preview: bytes | None = None
-    preview_made_at: float = 0.0
-    watched_until: float = 0.0
+class Painter(Protocol):
+    """What draws the pictures, as `WorkerProcess` does."""
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """The models in memory."""
+
+    def draw(
+        self, request: ImageRequest, on_event: OnEvent, is_cancelled: Callable[[], bool]
+    ) -> DrawnImage:
+        """Returns the image of a request."""
+
+    def watch(self) -> None:
+        """Has previews made for the next few seconds."""
+
+    def close(self) -> None:
+        """Ends a drawing under way, and everything else."""
 
 
 class JobQueue:
@@ -58,49 +55,53 @@ class JobQueue:
         catalogue: Catalogue,
         history: History,
         store: ImageStore,
-        make: Callable[[ModelEntry], Adapter] = make_adapter,
+        painter: Painter,
         queue_limit: int = 32,
     ) -> None:
-        """Prepares the queue; nothing runs before `start`."""
+        """Takes up again what waited when the app ended; nothing runs before `start`."""
         self._catalogue = catalogue
         self._history = history
         self._store = store
-        self._make = make
+        self._painter = painter
         self._queue_limit = queue_limit
-        self._waiting: deque[_Job] = deque()
-        self._jobs: dict[str, _Job] = {}
+        self._waiting: list[Job] = []
+        self._running: Job | None = None
+        self._jobs: dict[str, Job] = {}
+        self._turns = Turns()
+        self._pace = Pace()
+        self._pace.learn_from(reversed(history.latest_images()))
         self._changed = threading.Condition()
-        self._adapter: tuple[str, Adapter] | None = None
         self._is_closing = False
         self._worker = threading.Thread(target=self._work, name="generation", daemon=True)
+        self._take_up(history.queued())
 
     def start(self) -> None:
-        """Starts the worker."""
+        """Starts to work off the queue."""
         self._worker.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Stops the running job at its next step and ends the worker; queued jobs stay undone."""
+        """Stops the running job and ends the worker; waiting jobs are taken up at the next start.
+
+        Twice changes nothing.
+        """
         with self._changed:
             self._is_closing = True
-            for job in self._jobs.values():
-                job.is_cancelled.set()
+            if self._running is not None:
+                self._running.is_cancelled.set()
             self._changed.notify_all()
+        self._painter.close()
         if self._worker.is_alive():
             self._worker.join(timeout_s)
 
     def submit(self, request: GenerationRequest, owner: str = "") -> str:
-        """Puts a request at the end of the queue and returns the id of its job.
+        """Puts a request into the queue and returns the id of its job.
 
         Raises:
             RequestError: too many jobs are waiting already.
         """
         with self._changed:
-            if len(self._waiting) >= self._queue_limit:
-                raise RequestError(
-                    f"{len(self._waiting)} jobs are waiting, which is as many as are allowed. "
-                    "Wait until one is done, or cancel one."
-                )
-            job = _Job(self._history.add_job(request, owner), owner, request)
+            self._require_place(owner)
+            job = Job.of(self._history.add_job(request, owner), owner, request)
             self._jobs[job.id] = job
             self._waiting.append(job)
             self._forget_old_jobs()
@@ -135,24 +136,26 @@ class JobQueue:
         with self._changed:
             job = self._jobs.get(job_id)
             if job is not None:
-                return self._view(job)
+                return self._views([job])[0]
         return view_of_saved(self._history.job(job_id))
 
     def active(self) -> list[JobView]:
-        """Returns the running job, then the waiting ones in their order."""
+        """Returns the running job, then the waiting ones in the order they will run."""
         with self._changed:
-            jobs = [job for job in self._jobs.values() if not job.status.is_final]
-            views = [self._view(job) for job in jobs]
-        return sorted(views, key=lambda view: view.queue_position)
+            running = [] if self._running is None else [self._running]
+            return self._views([*running, *self._turns.order(self._waiting)])
 
-    def preview(self, job_id: str) -> bytes | None:
+    def preview(self, job_id: str, model_id: str) -> bytes | None:
         """Returns the latest preview as JPEG, and has further ones made while somebody asks."""
         with self._changed:
             job = self._jobs.get(job_id)
-            if job is None:
+            if job is None or job.status.is_final:
                 return None
-            job.watched_until = time.monotonic() + WATCHED_FOR_S
-            return job.preview
+            is_running = job is self._running
+            found = next((c.preview for c in job.columns if c.model_id == model_id), None)
+        if is_running:
+            self._painter.watch()
+        return found
 
     def wait(self, job_id: str, timeout_s: float) -> JobView:
         """Returns the view of a job once it is final, or when `timeout_s` has passed."""
@@ -164,23 +167,38 @@ class JobQueue:
         job = self._jobs.get(job_id)
         return job is None or job.status.is_final
 
-    def _view(self, job: _Job) -> JobView:
-        queue_position = self._waiting.index(job) + 1 if job in self._waiting else 0
-        return JobView(
-            id=job.id,
-            owner=job.owner,
-            status=job.status,
-            message=job.message,
-            request=job.request,
-            images=tuple(job.images),
-            queue_position=queue_position,
-            image_position=job.position,
-            step=job.step,
-            total_steps=job.total_steps,
-            has_preview=job.preview is not None,
-            is_cancelling=job.is_cancelled.is_set() and not job.status.is_final,
-            left_s=_left_s(job),
+    def _take_up(self, jobs: Iterable[SavedJob]) -> None:
+        for saved in jobs:
+            job = Job.of(saved.id, saved.owner, saved.request)
+            self._jobs[job.id] = job
+            self._waiting.append(job)
+
+    def _require_place(self, owner: str) -> None:
+        waiting = len(self._waiting)
+        kept = self._queue_limit // KEPT_SHARE
+        has_waiting = any(job.owner == owner for job in self._waiting)
+        if waiting < (self._queue_limit - kept if has_waiting else self._queue_limit):
+            return
+        raise RequestError(
+            f"{waiting} jobs are waiting, which is as many as are allowed. "
+            "Wait until one is done, or cancel one."
         )
+
+    def _views(self, jobs: Iterable[Job]) -> list[JobView]:
+        """Returns views with the queue as it stands now; the caller holds the lock."""
+        resident = self._painter.resident
+        order = self._turns.order(self._waiting)
+        left_s = None if self._running is None else self._running.left_s(self._pace, resident)
+        lefts = {} if self._running is None else {self._running.id: left_s}
+        before_s = 0.0 if self._running is None else left_s
+        for job in order:
+            own_s = job.left_s(self._pace, resident)
+            before_s = None if before_s is None or own_s is None else before_s + own_s
+            lefts[job.id] = before_s
+        places = {job.id: place for place, job in enumerate(order, start=1)}
+        return [
+            job.view(places.get(job.id, 0), lefts.get(job.id), self._pace, resident) for job in jobs
+        ]
 
     def _forget_old_jobs(self) -> None:
         finished = [job.id for job in self._jobs.values() if job.status.is_final]
@@ -190,120 +208,154 @@ class JobQueue:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             self._run(job)
-        self._unload()
+            with self._changed:
+                self._running = None
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
-            return None if self._is_closing else self._waiting.popleft()
-
-    def _run(self, job: _Job) -> None:
-        try:
-            self._draw(job)
-        except JobCancelled:
-            done, count = len(job.images), job.request.image_count
-            kept = f" {done} of {count} images are kept." if done else ""
             if self._is_closing:
-                message = f"The program stopped before this job was finished.{kept}"
-                self._finish(job, JobStatus.INTERRUPTED, message)
+                return None
+            job = self._turns.order(self._waiting)[0]
+            self._waiting.remove(job)
+            self._turns.take(job.owner)
+            self._running = job
+            return job
+
+    def _run(self, job: Job) -> None:
+        try:
+            # Only the start matters to a later program; writing each stage would cost syncs.
+            self._history.set_status(job.id, JobStatus.LOADING)
+            while (cell := job.next_cell(self._painter.resident)) is not None:
+                self._draw_cell(job, *cell)
+        except JobCancelled:
+            kept = _kept(job)
+            if self._is_closing:
+                self._finish(job, JobStatus.INTERRUPTED, STOPPED + kept)
             else:
                 self._finish(job, JobStatus.CANCELLED, f"Cancelled.{kept}")
-        except Exception as error:  # whatever a model does must not end the worker
-            self._unload()
-            self._finish(job, JobStatus.FAILED, person_message(error))
+        except Exception as error:  # whatever happens must not end the worker
+            message = person_message(error)
+            for column in job.columns:
+                self._end_column(job, column, JobStatus.FAILED, message)
+            self._finish(job, *self._outcome(job))
         else:
-            self._finish(job, JobStatus.DONE, "")
+            self._finish(job, *self._outcome(job))
 
-    def _draw(self, job: _Job) -> None:
-        self._enter(job, JobStatus.LOADING)
-        adapter = self._loaded(job.request.model_id)
-        for position in range(job.request.image_count):
-            job.position, job.step, job.preview = position, 0, None
-            self._enter(job, JobStatus.RUNNING)
-            generated = adapter.generate(
-                job.request.image(position),
-                lambda step, total, preview: self._on_step(job, step, total, preview),
-            )
-            self._enter(job, JobStatus.SAVING)
-            file_name = self._store.save(
-                generated, job.id, position, before_commit=lambda: _stop_if_cancelled(job)
-            )
-            try:
-                provenance = generated.provenance
-                saved = self._history.add_image(
-                    job.id, position, provenance.seed, file_name, provenance.to_dict()
-                )
-            except BaseException:
-                self._store.remove(file_name)
-                raise
-            with self._changed:
-                job.images.append(saved)
-
-    def _on_step(
-        self, job: _Job, step: int, total: int, preview: Callable[[], Image.Image]
-    ) -> None:
-        _stop_if_cancelled(job)
-        now = time.monotonic()
-        if job.first_step_at is None:
-            job.first_step_at = now
-        else:
-            job.steps_since_first += 1
-        job.step, job.total_steps = step, total
-        is_due = now - job.preview_made_at >= PREVIEW_INTERVAL_S and step < total
-        if is_due and now < job.watched_until:
-            job.preview = _jpeg(preview())
-            job.preview_made_at = time.monotonic()
-
-    def _loaded(self, model_id: str) -> Adapter:
-        """Returns the adapter of the model, loaded; one model is in memory at a time."""
-        if self._adapter is not None and self._adapter[0] == model_id:
-            if self._adapter[1].is_current():
-                return self._adapter[1]
-        self._unload()
-        adapter = self._make(self._catalogue[model_id])
-        adapter.load()
-        self._adapter = (model_id, adapter)
-        return adapter
-
-    def _unload(self) -> None:
-        if self._adapter is not None:
-            adapter, self._adapter = self._adapter[1], None
-            adapter.unload()
-
-    def _enter(self, job: _Job, status: JobStatus) -> None:
-        _stop_if_cancelled(job)
-        with self._changed:
-            job.status = status
-            self._changed.notify_all()
-        # Only the start matters to a later program; writing each image's stages would cost syncs.
-        if status is JobStatus.LOADING:
-            self._history.set_status(job.id, status)
-
-    def _finish(self, job: _Job, status: JobStatus, message: str) -> None:
+    def _draw_cell(self, job: Job, column: Column, row: int) -> None:
         try:
-            self._history.set_status(job.id, status, message)
+            self._draw(job, column, row)
+        except JobCancelled:
+            raise
+        except Exception as error:  # ends this model's column alone
+            if self._is_closing:
+                raise JobCancelled from error
+            self._end_column(job, column, JobStatus.FAILED, person_message(error))
+            if not self._painter.resident:  # a fresh process says nothing about what fits
+                job.loaded.clear()
+        else:
+            if len(column.images) == job.request.image_count:
+                self._end_column(job, column, JobStatus.DONE, "")
+
+    def _draw(self, job: Job, column: Column, row: int) -> None:
+        request = job.request.image(column.model_id, row)
+        column.begin(row)
+        self._enter(job, column, JobStatus.LOADING)
+        drawn = self._painter.draw(
+            request,
+            lambda message, content: self._on_event(job, column, message, content),
+            job.is_cancelled.is_set,
+        )
+        self._enter(job, column, JobStatus.SAVING)
+        place = job.request.model_ids.index(column.model_id)
+        file_name = self._store.save(
+            drawn.content, job.id, place, row, before_commit=lambda: _stop_if_cancelled(job)
+        )
+        try:
+            saved = self._history.add_image(
+                job.id, column.model_id, row, file_name, drawn.provenance.to_dict()
+            )
+        except BaseException:
+            self._store.remove(file_name)
+            raise
+        with self._changed:
+            self._pace.learn(request, saved)
+            column.images.append(saved)
+            column.preview = None
+            column.status = JobStatus.QUEUED
+            self._changed.notify_all()
+
+    def _on_event(
+        self, job: Job, column: Column, message: Mapping[str, Any], content: bytes
+    ) -> None:
+        if message["event"] == "loaded":
+            with self._changed:
+                job.note_loaded(message["resident"])
+            self._enter(job, column, JobStatus.RUNNING)
+        elif message["event"] == "step":
+            with self._changed:
+                column.count_step(message["step"], message["total"])
+                column.preview = content or column.preview
+
+    def _enter(self, job: Job, column: Column, status: JobStatus) -> None:
+        if status is not JobStatus.RUNNING:  # while drawing, the process itself stops
+            _stop_if_cancelled(job)
+        with self._changed:
+            job.status = column.status = status
+            self._changed.notify_all()
+
+    def _end_column(self, job: Job, column: Column, status: JobStatus, message: str) -> None:
+        if column.status.is_final:
+            return
+        with self._changed:
+            column.status, column.message, column.preview = status, message, None
+            self._changed.notify_all()
+        try:
+            self._history.set_column(job.id, column.model_id, status, message)
+        except CoreError:  # recorded with the end of the job, if its disk allows it then
+            logger.exception("The end of a column of job %s could not be recorded.", job.id)
+
+    def _outcome(self, job: Job) -> tuple[JobStatus, str]:
+        """Returns how a job ended whose columns are all done or failed."""
+        failed = [column for column in job.columns if column.status is JobStatus.FAILED]
+        if not failed:
+            return JobStatus.DONE, ""
+        if len(job.columns) == 1:
+            return JobStatus.FAILED, failed[0].message + _kept(job)
+        named = " ".join(f"{self._label(column)} failed: {column.message}" for column in failed)
+        if len(failed) < len(job.columns):
+            return JobStatus.DONE, named
+        return JobStatus.FAILED, named + _kept(job)
+
+    def _label(self, column: Column) -> str:
+        try:
+            return self._catalogue[column.model_id].label
+        except CoreError:  # a job taken up again may name a model that has left the catalogue
+            return column.model_id
+
+    def _finish(self, job: Job, status: JobStatus, message: str) -> None:
+        with self._changed:
+            for column in job.columns:
+                if not column.status.is_final:
+                    column.status = status
+                column.preview = None
+            ends = {column.model_id: (column.status, column.message) for column in job.columns}
+        try:
+            self._history.set_status(job.id, status, message, ends)
         except Exception:  # a full disk must not end the worker; observers still learn the state
             logger.exception("The end of job %s could not be recorded.", job.id)
         with self._changed:
-            job.status, job.message, job.preview = status, message, None
+            job.status, job.message = status, message
+            if self._running is job:
+                self._running = None
             self._changed.notify_all()
 
 
-def _stop_if_cancelled(job: _Job) -> None:
+def _stop_if_cancelled(job: Job) -> None:
     if job.is_cancelled.is_set():
         raise JobCancelled
 
 
-def _left_s(job: _Job) -> float | None:
-    if not job.steps_since_first or job.first_step_at is None or job.status.is_final:
-        return None
-    step_s = (time.monotonic() - job.first_step_at) / (job.steps_since_first + 1)
-    left = job.total_steps - job.step
-    left += job.total_steps * (job.request.image_count - job.position - 1)
-    return left * step_s
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
+def _kept(job: Job) -> str:
+    done = sum(len(column.images) for column in job.columns)
+    return kept_message(done, job.request.image_count * len(job.columns))

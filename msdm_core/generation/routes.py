@@ -1,18 +1,16 @@
-"""The guarded routes beside the Generate tab: images as they were saved, and archives."""
+"""The guarded routes beside the Generate tab: images as they were saved, archives, and states."""
 
-import io
-import json
 import re
-import zipfile
 from collections.abc import Callable
-from typing import TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 
-from data.provenance import Provenance, filename_for
 from msdm_core.errors import CoreError
-from msdm_core.generation.history import History, SavedImage, SavedJob
+from msdm_core.generation.archive import archive, archive_name, image_name
+from msdm_core.generation.history import History, JobStatus, SavedImage, SavedJob
+from msdm_core.generation.job_view import ColumnView, JobView
 from msdm_core.generation.store import ImageStore
 
 Found = TypeVar("Found")
@@ -24,15 +22,70 @@ _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _NEVER = {"Cache-Control": "no-store"}
 
 
-def download_name(image: SavedImage) -> str:
-    """Returns the file name of a download: prompt, model, seed and position."""
-    provenance = Provenance.from_json(json.dumps(image.provenance))
-    return filename_for(provenance, image.position)
+def image_url(image_id: str) -> str:
+    """Returns the address of an image, byte for byte as it was saved; `?download=true` saves it."""
+    return f"{PREFIX}/images/{image_id}.png"
+
+
+def archive_url(job_id: str) -> str:
+    """Returns the address of the ZIP of a comparison."""
+    return f"{PREFIX}/jobs/{job_id}.zip"
+
+
+def state_url(job_id: str) -> str:
+    """Returns the address of the state of a job as JSON."""
+    return f"{PREFIX}/jobs/{job_id}/state"
+
+
+def state_of(view: JobView) -> dict[str, Any]:
+    """Returns the state of a job as a JSON object, for scripts."""
+    request = view.request
+    return {
+        "id": view.id,
+        "status": view.status.value,
+        "message": view.message,
+        "is_final": view.status.is_final,
+        "is_cancelling": view.is_cancelling,
+        "fraction": round(view.fraction, 4),
+        "queue_position": view.queue_position,
+        "left_s": view.left_s,
+        "prompt": request.prompt,
+        "seed": request.seed,
+        "size_px": request.size_px,
+        "image_count": request.image_count,
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "archive_url": archive_url(view.id) if view.images else None,
+        "columns": [_column_state(column) for column in view.columns],
+    }
+
+
+def _column_state(column: ColumnView) -> dict[str, Any]:
+    is_drawing = column.status in {JobStatus.RUNNING, JobStatus.SAVING}
+    return {
+        "model_id": column.model_id,
+        "status": column.status.value,
+        "message": column.message,
+        "step": column.step if is_drawing else None,
+        "total_steps": column.total_steps if is_drawing else None,
+        "left_s": column.left_s,
+        "images": [
+            {
+                "id": image.id,
+                "url": image_url(image.id),
+                "row": image.position + 1,
+                "seed": image.seed,
+                "cost": dict(image.cost),
+            }
+            for image in column.images
+        ],
+    }
 
 
 def make_router(
     history: History,
     store: ImageStore,
+    view: Callable[[str], JobView],
     may_see: Callable[[Request, SavedJob], bool],
 ) -> APIRouter:
     """Returns the routes; each asks `may_see` whether this browser may have this job."""
@@ -48,24 +101,26 @@ def make_router(
         job, saved = _found(history.image, image_id)
         guarded_job(request, job)
         content = _found(store.read, saved.file_name, is_id=False)
-        name = download_name(saved)
+        name = image_name(job, saved)
         kind = "attachment" if download else "inline"
         headers = {"Content-Disposition": f'{kind}; filename="{name}"', **_FOREVER}
         return Response(content, media_type="image/png", headers=headers)
 
     @router.get("/jobs/{job_id}.zip")
-    def archive(request: Request, job_id: str) -> Response:
+    def comparison(request: Request, job_id: str) -> Response:
         job = guarded_job(request, _found(history.job, job_id))
         if not job.images:
             raise HTTPException(404, "This job has no images.")
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
-            for saved in job.images:
-                content = _found(store.read, saved.file_name, is_id=False)
-                file.writestr(download_name(saved), content)
-        name = quote(f"generated_{job.created_at:%Y%m%d-%H%M%S}_job{job.number}.zip")
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', **_NEVER}
-        return Response(buffer.getvalue(), media_type="application/zip", headers=headers)
+        # Once the first byte is sent, nothing can be refused any more.
+        if gone := [image for image in job.images if not store.has(image.file_name)]:
+            raise HTTPException(404, f"{_files(gone)} no longer in the workspace.")
+        headers = {"Content-Disposition": f'attachment; filename="{archive_name(job)}"', **_NEVER}
+        return StreamingResponse(archive(job, store), media_type="application/zip", headers=headers)
+
+    @router.get("/jobs/{job_id}/state")
+    def state(request: Request, job_id: str) -> Response:
+        guarded_job(request, _found(history.job, job_id))
+        return JSONResponse(state_of(_found(view, job_id)), headers=_NEVER)
 
     return router
 
@@ -77,6 +132,11 @@ def _found(find: Callable[[str], Found], name: str, is_id: bool = True) -> Found
         return find(name)
     except CoreError as error:
         raise HTTPException(404, str(error)) from error
+
+
+def _files(images: list[SavedImage]) -> str:
+    names = ", ".join(image.file_name for image in images)
+    return f"The image {names} is" if len(images) == 1 else f"The images {names} are"
 
 
 def _refuse_other_sites(request: Request) -> None:

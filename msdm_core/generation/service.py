@@ -1,18 +1,23 @@
 """Everything generation needs in one workspace, opened and closed together."""
 
 import functools
+import json
+from collections import defaultdict
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 
-from msdm_core.errors import JobNotFoundError
-from msdm_core.generation.adapters import make_adapter
+from data.provenance import GeneratedImage, Provenance
+from data.study_inbox import SelectionRule, StudyInbox, Submission, open_png
+from msdm_core.errors import JobNotFoundError, RequestError
 from msdm_core.generation.catalogue import Catalogue
-from msdm_core.generation.history import History, SavedJob
+from msdm_core.generation.history import History, SavedImage, SavedJob
 from msdm_core.generation.job_view import JobView
 from msdm_core.generation.jobs import JobQueue
 from msdm_core.generation.request import GenerationRequest
 from msdm_core.generation.routes import make_router
 from msdm_core.generation.store import ImageStore
+from msdm_core.generation.worker_process import WorkerProcess, start_worker
 from msdm_core.generation.workspace_lock import WorkspaceLock
 from msdm_core.headers import browser_name
 from msdm_core.settings import Settings, prepare_workspace
@@ -39,25 +44,42 @@ class GenerationService:
             self.history = History(home / "generation.sqlite")
             self.history.mark_interrupted()
             self.store = ImageStore(home / "generated")
+            self.study_inbox = StudyInbox(home / "study_inbox")
+            launch = functools.partial(
+                start_worker, home, settings.device, settings.threads, settings.memory_budget_gib
+            )
+            self._worker = WorkerProcess(launch)
+            self.queue = JobQueue(
+                self.catalogue, self.history, self.store, self._worker, settings.queue_limit
+            )
         except BaseException:
             self._lock.release()
             raise
-        make = functools.partial(make_adapter, device=settings.device, threads=settings.threads)
-        self.queue = JobQueue(self.catalogue, self.history, self.store, make, settings.queue_limit)
 
     def start(self) -> None:
         """Starts to work off the queue."""
         self.queue.start()
 
     def close(self) -> None:
-        """Stops the running job, ends the worker and releases the workspace."""
+        """Stops the running job, ends the process that draws and releases the workspace.
+
+        Jobs that still wait are taken up again by the next app that opens the workspace.
+        """
         self.queue.close()
         self.history.close()
         self._lock.release()
 
+    def warm_up(self) -> None:
+        """Has the process that draws started, so that the first click need not wait for it.
+
+        Importing the libraries takes longer than drawing with a compact model. Returns at once;
+        again it changes nothing.
+        """
+        self._worker.warm_up()
+
     def router(self) -> APIRouter:
-        """Returns the routes for images and archives, guarded by `may_see`."""
-        return make_router(self.history, self.store, self.may_see)
+        """Returns the routes for images, archives and states, guarded by `may_see`."""
+        return make_router(self.history, self.store, self.queue.view, self.may_see)
 
     def may_see(self, request: Request, job: SavedJob) -> bool:
         """Whether the browser that sent `request` may see `job`."""
@@ -94,8 +116,54 @@ class GenerationService:
         """Queues a request and returns its job.
 
         Raises:
-            CheckpointError: the model cannot run here.
+            CatalogueError: there is no such model.
+            CheckpointError: a model cannot run here.
             RequestError: too many jobs are waiting.
         """
-        self.catalogue[request.model_id].require_ready()
+        for model_id in request.model_ids:
+            self.catalogue[model_id].require_ready()
         return self.queue.view(self.queue.submit(request, browser))
+
+    def send_to_study(self, image_ids: Sequence[str], browser: str) -> int:
+        """Hands images with their provenance to the study inbox; returns how many were new.
+
+        Each is noted as picked by hand, unless every image of its comparison is sent with it.
+
+        Raises:
+            JobNotFoundError: there is no such image, or it is not for this browser.
+            RequestError: no image is chosen.
+            OSError: the disk is full or cannot be written; nothing is handed over then.
+        """
+        if not image_ids:
+            raise RequestError("No image is chosen. Choose at least one to send to a study.")
+        chosen: dict[str, list[SavedImage]] = defaultdict(list)
+        jobs: dict[str, SavedJob] = {}
+        for image_id in dict.fromkeys(image_ids):
+            job, image = self.history.image(image_id)
+            if not self.is_shared and job.owner != browser:
+                raise JobNotFoundError(f"No image has the id {image_id!r}.")
+            jobs[job.id] = job
+            chosen[job.id].append(image)
+        return self.study_inbox.add(
+            [
+                self._submission(job, image, _selection_rule(job, chosen[job.id]))
+                for job in jobs.values()
+                for image in chosen[job.id]
+            ]
+        )
+
+    def _submission(self, job: SavedJob, image: SavedImage, rule: SelectionRule) -> Submission:
+        provenance = Provenance.from_json(json.dumps(image.provenance))
+        picture = open_png(self.store.read(image.file_name))
+        return Submission(
+            generated=GeneratedImage(picture, provenance),
+            selection_rule=rule,
+            candidate_count=self.history.count_images(job.request.prompt, image.model_id),
+        )
+
+
+def _selection_rule(job: SavedJob, chosen: Sequence[SavedImage]) -> SelectionRule:
+    is_whole = {image.id for image in chosen} == {image.id for image in job.images}
+    # What a failure, a cancel or a stop has left over is no whole comparison.
+    count = job.request.image_count * len(job.request.model_ids)
+    return "all_of_comparison" if is_whole and len(job.images) == count else "hand_picked"

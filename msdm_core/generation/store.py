@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from data.provenance import GeneratedImage, png_bytes
 from msdm_core.errors import JobNotFoundError
 
 _UNFINISHED = ".part"
@@ -23,34 +22,39 @@ class ImageStore:
 
     def save(
         self,
-        generated: GeneratedImage,
+        content: bytes,
         job_id: str,
-        position: int,
+        column: int,
+        row: int,
         before_commit: Callable[[], None] = lambda: None,
     ) -> str:
-        """Saves an image with its provenance and returns its name relative to the store.
+        """Saves an image and returns its name relative to the store.
 
         Args:
-            generated: the image.
+            content: a PNG that carries its provenance.
             job_id: the job that made it.
-            position: of the image in the job, from 0.
+            column: of its model in the job, from 0.
+            row: of its seed in the job, from 0.
             before_commit: may raise to stop; nothing is then left behind.
 
         Raises:
             OSError: the disk is full or cannot be written; nothing is left behind.
         """
-        name = f"{job_id}/{position:02d}.png"
+        name = f"{job_id}/{column:02d}-{row:02d}.png"
         path = self._folder / name
         is_new = not path.parent.exists()
         path.parent.mkdir(exist_ok=True)
         try:
-            content = png_bytes(generated.image, generated.provenance)
             write_whole(path, content, before_commit)
         except BaseException:
             if is_new:
                 path.parent.rmdir()
             raise
         return name
+
+    def has(self, name: str) -> bool:
+        """Whether a saved image is still there."""
+        return (self._folder / name).is_file()
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a saved image.

@@ -7,8 +7,15 @@ from typing import Any, Literal, overload
 import torch
 
 
+def _is_quantised(model: Any) -> bool:
+    """Return whether a model is a `VQModel`, whose latents a codebook may round."""
+    return hasattr(model, "quantize")
+
+
 def _scale_and_shift(model: Any) -> tuple[float, float]:
     config = model.config
+    if _is_quantised(model):  # its pipelines apply none, whatever the configuration says
+        return 1.0, 0.0
     return float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0)
 
 
@@ -36,7 +43,8 @@ def encode(
     """Return the latents of images, scaled for diffusion.
 
     Args:
-        model: `AutoencoderKL`, `AutoencoderDC`, or one that is in a data-parallel wrapper.
+        model: `AutoencoderKL`, `AutoencoderDC`, `VQModel`, or one that is in a data-parallel
+            wrapper.
         images: (B, 3, H, W) in [-1, 1].
         generator: CPU generator; where given, a variational encoder is sampled, else its mean
             is taken.
@@ -51,6 +59,8 @@ def encode(
     kl = images.new_zeros(())
     if hasattr(encoded, "latent"):
         latents = encoded.latent
+    elif hasattr(encoded, "latents"):
+        latents = encoded.latents
     else:
         posterior = encoded.latent_dist
         latents = posterior.mean
@@ -66,4 +76,7 @@ def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
     """Return images (B, 3, H, W), about [-1, 1], of diffusion latents (B, C, H/f, W/f)."""
     core = getattr(model, "module", model)
     scale, shift = _scale_and_shift(core)
-    return core.decode(latents / scale + shift).sample
+    latents = latents / scale + shift
+    if _is_quantised(core):
+        return core.decode(latents, force_not_quantize=True).sample
+    return core.decode(latents).sample

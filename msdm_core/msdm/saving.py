@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from msdm_core.msdm.pipeline import MSDMPipeline
+from torch import nn
 
 
-def save_pipeline(pipeline: MSDMPipeline, folder: Path, *, half: bool) -> None:
-    """Write a pipeline as safetensors, in float16 where asked, without changing it."""
-    modules = [pipeline.vae, pipeline.text_encoder, pipeline.unet]
+def save_pipeline(pipeline: Any, folder: Path, *, half: bool) -> None:
+    """Write a diffusers pipeline as safetensors, in float16 where asked, without changing it."""
+    modules = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     kept = [{k: v.clone() for k, v in m.state_dict().items()} for m in modules] if half else []
     try:
         if half:
@@ -22,6 +23,13 @@ def save_pipeline(pipeline: MSDMPipeline, folder: Path, *, half: bool) -> None:
             module.float()
             module.load_state_dict(state)
     drop_local_paths(folder)
+    _name_processors_alike(folder / "model_index.json")
+
+
+def _name_processors_alike(path: Path) -> None:
+    """Name image processors as the hub does; where torchvision is missing, others are written."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('ImageProcessorPil"', 'ImageProcessor"'), encoding="utf-8")
 
 
 def drop_local_paths(folder: Path) -> None:

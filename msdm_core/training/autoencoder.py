@@ -80,10 +80,19 @@ class Reconstruction(nn.Module):
         self.model, self.latent_noise = model, latent_noise
 
     def forward(
-        self, images: torch.Tensor, generator: torch.Generator
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        latents: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return reconstructions (B, 3, H, W) and the KL divergence of the latents."""
-        latents, kl = encode(self.model, images, generator=generator, with_kl=True)
+        """Return reconstructions (B, 3, H, W) and the KL divergence of the latents.
+
+        Latents that are given are decoded as they are; their divergence counts as 0.
+        """
+        if latents is None:
+            latents, kl = encode(self.model, images, generator=generator, with_kl=True)
+        else:
+            kl = images.new_zeros(())
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         return decode(self.model, latents + self.latent_noise * noise), kl
 
@@ -100,17 +109,21 @@ class AutoencoderTask:
         validation: np.ndarray,
         options: AutoencoderOptions,
         origin: str,
+        latents: np.ndarray | None = None,
     ) -> None:
         """Take a model and its data.
 
         Args:
-            model: `AutoencoderKL` or `AutoencoderDC`.
+            model: `AutoencoderKL`, `AutoencoderDC` or `VQModel`.
             images: (N, H, W, 3) uint8 for training.
             validation: (M, H, W, 3) uint8, never trained on.
             options: What to train and how.
             origin: Preset or folder the model came from, kept with the run.
+            latents: (N, 2, C, H/f, W/f), of the training images and of their mirror images; a
+                frozen encoder then need not run. Crops lie on the grid of the latents.
         """
         self.model, self.images, self.options, self.origin = model, images, options, origin
+        self.latents = latents
         self.validation = to_tensor(validation[:32])
         if options.is_encoder_frozen:
             for name, parameter in model.named_parameters():
@@ -124,10 +137,16 @@ class AutoencoderTask:
     def config(self) -> dict[str, Any]:
         """Return the model's configuration and the options."""
         model = {k: v for k, v in dict(self.model.config).items() if not k.startswith("_")}
+        known = {} if self.latents is None else {"latents": list(self.latents.shape)}
         return {"origin": self.origin, "model": model, "images": len(self.images),
-                **asdict(self.options)}
+                **asdict(self.options), **known}
 
-    def _crops(self, random: StepRandom, device: torch.device) -> torch.Tensor:
+    def _crops(
+        self, random: StepRandom, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return crops of images and, where latents are known, what they were encoded to."""
+        if self.latents is not None:
+            return self._known_crops(self.latents, random, device)
         size, side = self.options.crop_px, self.images.shape[1]
         picked = random.numpy.integers(0, len(self.images), self.options.batch_size)
         corners = random.numpy.integers(0, side - size + 1, (self.options.batch_size, 2))
@@ -136,13 +155,32 @@ class AutoencoderTask:
         for index, (top, left), is_mirrored in zip(picked, corners, mirrored, strict=True):
             crop = self.images[index, top : top + size, left : left + size]
             crops.append(crop[:, ::-1] if is_mirrored else crop)
-        return to_tensor(np.stack(crops)).to(device)
+        return to_tensor(np.stack(crops)).to(device), None
+
+    def _known_crops(
+        self, known: np.ndarray, random: StepRandom, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        factor = self.images.shape[1] // known.shape[-1]
+        size, side = self.options.crop_px // factor, known.shape[-1]
+        picked = random.numpy.integers(0, len(self.images), self.options.batch_size)
+        corners = random.numpy.integers(0, side - size + 1, (self.options.batch_size, 2))
+        mirrored = random.numpy.random(self.options.batch_size) < 0.5
+        crops, latents = [], []
+        for index, (top, left), is_mirrored in zip(picked, corners, mirrored, strict=True):
+            image = self.images[index, :, ::-1] if is_mirrored else self.images[index]
+            rows, columns = (slice(at * factor, (at + size) * factor) for at in (top, left))
+            crops.append(image[rows, columns])
+            latents.append(
+                known[index, int(is_mirrored), :, top : top + size, left : left + size]
+            )
+        encoded = torch.from_numpy(np.stack(latents).astype(np.float32))
+        return to_tensor(np.stack(crops)).to(device), encoded.to(device)
 
     def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
         """Yield the autoencoder's loss, then, where there is one, the discriminator's."""
         model, options = parts["autoencoder"], self.options
-        crops = self._crops(random, next(model.parameters()).device)
-        images, kl = model(crops, random.torch)
+        crops, latents = self._crops(random, next(model.parameters()).device)
+        images, kl = model(crops, random.torch, latents)
         pixel = (images - crops).abs().mean()
         structure = 1 - structural_similarity(images, crops)
         texture = texture_energy_loss(images, crops)
@@ -202,9 +240,22 @@ class AutoencoderTask:
         With the encoder frozen the scale stays too, since a denoiser may know the latents.
         """
         config = dict(self.model.config)
+        kept = {name: value.clone() for name, value in self.model.state_dict().items()
+                if name.startswith(("quant_conv", "post_quant_conv"))}
         if not self.options.is_encoder_frozen:
-            scale = float(config["scaling_factor"]) * self._unit_scale()
-            self.model.register_to_config(scaling_factor=scale)
+            self._scale_latents(self._unit_scale())
         self.model.save_pretrained(folder)
         drop_local_paths(folder)
         self.model.register_to_config(scaling_factor=config["scaling_factor"])
+        self.model.load_state_dict(kept, strict=False)
+
+    @torch.no_grad()
+    def _scale_latents(self, factor: float) -> None:
+        """Multiply the latents: in the weights of a `VQModel`, else in the configuration."""
+        model = self.model
+        if hasattr(model, "quantize"):
+            for parameter in model.quant_conv.parameters():
+                parameter.mul_(factor)
+            model.post_quant_conv.weight.div_(factor)
+            return
+        model.register_to_config(scaling_factor=float(model.config.scaling_factor) * factor)

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msdm_core.errors import TrainingError
-
-if TYPE_CHECKING:
-    from data.records import ImageRecord
+from msdm_core.training import clip_cli, flux_cli, kandinsky_cli, movq_cli
+from msdm_core.training.inputs import (
+    add_common,
+    cache_folder,
+    digest_of,
+    keep_whole,
+    open_splits,
+    sheet_prompts,
+    splits,
+)
 
 EXAMPLES = """examples:
   python -m msdm_core train autoencoder  --data DATA --out runs/ae --max-minutes 30
@@ -53,9 +60,15 @@ def add_parser(subparsers: Any) -> None:
     evaluator = tasks.add_parser(
         "evaluator", help="the network that reads attributes from images, to measure models with"
     )
-    for name, parser in (("autoencoder", autoencoder), ("text-encoder", text_encoder),
-                         ("denoiser", denoiser), ("evaluator", evaluator)):
-        _add_common(parser, DEFAULTS[name])
+    for name, parser, build in (
+        ("autoencoder", autoencoder, _autoencoder), ("text-encoder", text_encoder, _text_encoder),
+        ("denoiser", denoiser, _denoiser), ("evaluator", evaluator, _evaluator),
+    ):
+        add_common(parser, DEFAULTS[name])
+        parser.set_defaults(run=run, build=build)
+    for part in (clip_cli, flux_cli, movq_cli):
+        part.add_parser(tasks).set_defaults(run=run)
+    for parser in kandinsky_cli.add_parsers(tasks):
         parser.set_defaults(run=run)
     autoencoder.add_argument("--init", metavar="FOLDER", help="go on from this autoencoder")
     autoencoder.add_argument("--freeze-encoder", action="store_true",
@@ -87,30 +100,6 @@ def add_parser(subparsers: Any) -> None:
                           help="export float32 weights instead of float16")
 
 
-def _add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
-    add = parser.add_argument
-    add("--data", required=True, metavar="FOLDER", help="images and captions")
-    add("--out", required=True, metavar="FOLDER", help="the run: made, or resumed where it is")
-    add("--preset", default="compact", help="compact or paper (default %(default)s)")
-    add("--seed", type=int, default=0)
-    add("--batch-size", type=int, default=defaults["batch_size"], metavar="N",
-        help="samples a step and process (default %(default)s)")
-    add("--learning-rate", type=float, default=defaults["learning_rate"], metavar="R",
-        help="peak rate of Adam (default %(default)s)")
-    add("--warmup-steps", type=int, default=defaults["warmup_steps"], metavar="N")
-    add("--decay-after-steps", type=int, default=0, metavar="N",
-        help="then the rate falls as 1/sqrt(step) (default: never)")
-    add("--ema-decay", type=float, default=defaults["ema_decay"], metavar="D",
-        help="decay of the averaged weights (default %(default)s)")
-    add("--max-minutes", type=float, default=0.0, metavar="MIN", help="stop after so long")
-    add("--max-steps", type=int, default=0, metavar="N", help="stop at this step")
-    add("--checkpoint-minutes", type=float, default=5.0, metavar="MIN")
-    add("--sheet-minutes", type=float, default=15.0, metavar="MIN")
-    add("--mixed-precision", choices=("no", "bf16", "fp16"), default="no", help="for a GPU")
-    add("--fit", choices=("pad", "crop", "stretch"), help="how pictures are made square")
-    add("--cache", metavar="FOLDER", help="decoded images and latents (default: beside the run)")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a training command.
@@ -132,10 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = LoopOptions(**{name: getattr(arguments, name) for name in (
         "seed", "batch_size", "learning_rate", "warmup_steps", "decay_after_steps", "ema_decay",
         "max_steps", "max_minutes", "checkpoint_minutes", "sheet_minutes", "mixed_precision")})
-    builders = {"autoencoder": _autoencoder, "text-encoder": _text_encoder,
-                "denoiser": _denoiser, "evaluator": _evaluator}
-    task = builders[arguments.task](arguments)
-    TrainingRun(task, Path(arguments.out), options).train()
+    TrainingRun(arguments.build(arguments), Path(arguments.out), options).train()
     return 0
 
 
@@ -164,38 +150,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise TrainingError(f"The run folder {out} cannot be written: {error}.") from error
 
 
-def _splits(folder: str) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Return the training and validation records of a folder."""
-    from data.folders import read_folder
-    from data.splits import make_splits
 
-    records = read_folder(Path(folder))
-    if not any(record.split == "val" for record in records):
-        records = make_splits(records, fractions={"train": 0.95, "val": 0.05}, seed=0)
-    training = [record for record in records if record.split == "train"]
-    validation = [record for record in records if record.split == "val"]
-    if not training or not validation:
-        raise TrainingError(
-            f"{folder} has {len(training)} training and {len(validation)} validation images; "
-            "both are needed. `python -m data split FOLDER` writes a split."
-        )
-    return training, validation
-
-
-def _cache(arguments: argparse.Namespace) -> Path:
-    return Path(arguments.cache) if arguments.cache else Path(arguments.out) / "cache"
-
-
-def _images(arguments: argparse.Namespace) -> tuple[Any, Any, list[Any], list[Any]]:
-    from msdm_core.msdm.presets import get_preset
-    from msdm_core.training.image_store import open_images
-
-    preset = get_preset(arguments.preset)
-    training, validation = _splits(arguments.data)
-    fit = arguments.fit or preset.fit
-    pictures = [open_images(r, size_px=preset.image_px, fit=fit, cache=_cache(arguments))
-                for r in (training, validation)]
-    return pictures[0], pictures[1], training, validation
 
 
 def _autoencoder(arguments: argparse.Namespace) -> Any:
@@ -213,7 +168,7 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
             f"--crop-px is {arguments.crop_px}; it must be a multiple of {CROP_UNIT_PX}, at most "
             f"{side}."
         )
-    images, validation, _, _ = _images(arguments)
+    images, validation, _, _ = open_splits(arguments)
     if arguments.init:
         model = load_component(Path(arguments.init), "vae")
     else:
@@ -228,7 +183,7 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
         adversarial_weight=arguments.adversarial_weight,
         is_encoder_frozen=arguments.freeze_encoder,
     )
-    origin = _digest_of(arguments.init) if arguments.init else arguments.preset
+    origin = digest_of(arguments.init) if arguments.init else arguments.preset
     return AutoencoderTask(model, images, validation, options, origin)
 
 
@@ -245,32 +200,18 @@ def _text_encoder(arguments: argparse.Namespace) -> Any:
             f"The preset {preset.name!r} uses the pre-trained encoder {preset.text_encoder}; "
             "there is nothing to train. Give it to `train denoiser --text-encoder`."
         )
-    training, validation = (wordings(records) for records in _splits(arguments.data))
+    training, validation = (wordings(records) for records in splits(arguments.data))
     # The tokenizer is made once a run: wording drawn later must not change what words mean.
     kept = Path(arguments.out) / "tokenizer"
     if not kept.is_dir():
         rng = step_random(arguments.seed, 0).python
         corpus = (words.draw(rng, drop=0.0) for words in training for _ in range(12))
         tokenizer = build_tokenizer(corpus, arguments.vocabulary_size, preset.text_tokens)
-        _keep_whole(tokenizer, kept)
+        keep_whole(tokenizer, kept)
     tokenizer, encoder = build_text_encoder(preset.text_encoder, kept)
     options = TextEncoderOptions(batch_size=arguments.batch_size, max_tokens=preset.text_tokens)
     return TextEncoderTask(tokenizer, encoder, training, validation, options, preset.name)
 
-
-def _keep_whole(tokenizer: Any, folder: Path) -> None:
-    """Write a tokenizer's folder whole or not at all; of several processes the first one wins."""
-    import os
-    import shutil
-
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    tokenizer.save_pretrained(partial)
-    try:
-        partial.rename(folder)
-    except OSError:
-        shutil.rmtree(partial)
-        if not folder.is_dir():
-            raise
 
 
 def _denoiser(arguments: argparse.Namespace) -> Any:
@@ -284,19 +225,19 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
     # The first state made decides for the whole process, so it must know of a launch on CPUs.
     device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     pipeline = _pipeline(arguments)
-    images, validation_images, training, validation = _images(arguments)
+    images, validation_images, training, validation = open_splits(arguments)
     pipeline.vae.requires_grad_(False).to(device)
     pipeline.text_encoder.requires_grad_(False).to(device)
     latents, validation_latents = (
-        open_latents(pipeline.vae, pictures, cache=_cache(arguments), device=device)
+        open_latents(pipeline.vae, pictures, cache=cache_folder(arguments), device=device)
         for pictures in (images, validation_images)
     )
     options = DenoiserOptions(
         batch_size=arguments.batch_size, drop_text=arguments.drop_text,
-        mirror=not arguments.no_mirror, sheet_prompts=_sheet_prompts(arguments.sheet_prompts),
+        mirror=not arguments.no_mirror, sheet_prompts=sheet_prompts(arguments.sheet_prompts),
         export_half=not arguments.full_precision,
     )
-    origin = _digest_of(arguments.init) if arguments.init else arguments.preset
+    origin = digest_of(arguments.init) if arguments.init else arguments.preset
     return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
                         wordings(validation), options, origin)
 
@@ -350,27 +291,10 @@ def _evaluator(arguments: argparse.Namespace) -> Any:
     from msdm_core.evaluation.evaluator import build_evaluator, truths
     from msdm_core.training.evaluator import EvaluatorOptions, EvaluatorTask
 
-    images, validation_images, training, validation = _images(arguments)
+    images, validation_images, training, validation = open_splits(arguments)
     truth, validation_truth = (
         truths([read_attributes(record.captions) for record in records])
         for records in (training, validation)
     )
     return EvaluatorTask(build_evaluator(), images, truth, validation_images, validation_truth,
                          EvaluatorOptions(batch_size=arguments.batch_size))
-
-
-def _sheet_prompts(path: str | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-
-
-def _digest_of(folder: str) -> str:
-    """Return a short hash of the safetensors of a folder, which names where a run began."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return f"{Path(folder).name}@{digest.hexdigest()[:12]}"

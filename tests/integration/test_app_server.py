@@ -2,6 +2,7 @@
 a guard, keeps its headers on every answer, and says plainly why it cannot start.
 """
 
+import csv
 import io
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from data.provenance import read_provenance
+from msdm_core.errors import JobNotFoundError, RequestError
+from msdm_core.generation.archive import archive
 from msdm_core.generation.history import JobStatus
 from msdm_core.generation.request import check_request
 from msdm_core.generation.service import GenerationService
@@ -41,21 +44,31 @@ server.should_exit = True
 
 @pytest.fixture
 def home(tmp_path: Path, tiny_checkpoint: Path) -> Path:
-    offer_checkpoint(tmp_path / "home", tiny_checkpoint, size_px=64)
+    offer_checkpoint(tmp_path / "home", tiny_checkpoint, 64, ("tiny", "other"))
     return tmp_path / "home"
 
 
-@pytest.fixture
-def service(home: Path):
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path):
+    """One for all tests, since its process takes seconds to start."""
+    home = tmp_path_factory.mktemp("service") / "home"
+    offer_checkpoint(home, tiny_checkpoint, 64, ("tiny", "other"))
     service = GenerationService(read_settings(environment={"MSDM_HOME": str(home)}))
     service.start()
     yield service
     service.close()
 
 
-def draw(service: GenerationService, owner: str = "a" * 32, count: int = 1):
-    asked = check_request(service.catalogue["tiny"], "a polyp", seed=3, steps=2, image_count=count)
-    view = service.queue.wait(service.submit(asked, owner).id, timeout_s=60)
+def draw(
+    service: GenerationService,
+    owner: str = "a" * 32,
+    count: int = 1,
+    models=("tiny",),
+    prompt="a polyp",
+):
+    entries = [service.catalogue[name] for name in models]
+    asked = check_request(entries, prompt, seed=3, steps=2, image_count=count)
+    view = service.queue.wait(service.submit(asked, owner).id, timeout_s=120)
     assert view.status is JobStatus.DONE, view.message
     return view
 
@@ -106,20 +119,94 @@ def test_an_image_is_handed_out_byte_for_byte_with_its_provenance(service: Gener
     assert download.content == answer.content
 
 
-def test_the_archive_of_a_job_holds_every_image_once(service: GenerationService):
-    view = draw(service, count=2)
+def test_the_archive_of_a_comparison_holds_every_image_once_and_a_table(
+    service: GenerationService,
+):
+    view = draw(service, count=2, models=("tiny", "other"))
     answer = client_of(service).get(f"/generated/jobs/{view.id}.zip")
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert archive.testzip() is None
-        assert len(set(archive.namelist())) == 2
+    assert answer.headers["content-type"] == "application/zip"
+    assert "attachment" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+        assert file.testzip() is None
+        *names, table = file.namelist()
+        assert table == "comparison.csv"
+        assert len(set(names)) == 4
         stored = [service.store.read(image.file_name) for image in view.images]
-        assert [archive.read(name) for name in archive.namelist()] == stored
+        assert [file.read(name) for name in names] == stored
+        rows = list(csv.DictReader(io.StringIO(file.read(table).decode("utf-8-sig"))))
+    assert [row["file"] for row in rows] == names
+    assert [(row["model_id"], row["row"], row["seed"]) for row in rows] == [
+        ("tiny", "1", "3"), ("other", "1", "3"), ("tiny", "2", "4"), ("other", "2", "4"),
+    ]  # fmt: skip
+    for row, content in zip(rows, stored, strict=True):
+        found = read_provenance(content)
+        assert found is not None
+        assert row["weights_sha256"] == found.weights_sha256
+        assert row["prompt"] == "a polyp"
+        assert row["licence"] == "CC BY-NC 4.0"
+        assert (row["steps"], row["width_px"]) == ("2", "64")
+        assert float(row["duration_s"]) == found.duration_s > 0
+        assert row["load_s"] == str(found.extra["cost"]["load_s"])
+
+
+def test_an_archive_that_lacks_an_image_is_refused_before_it_begins(service: GenerationService):
+    view = draw(service, count=2)
+    service.store.remove(view.images[1].file_name)
+    answer = client_of(service).get(f"/generated/jobs/{view.id}.zip")
+    assert answer.status_code == 404
+    assert "is no longer in the workspace" in answer.json()["detail"]
+
+
+def test_an_archive_is_made_while_it_is_sent_one_image_at_a_time(service: GenerationService):
+    job = service.history.job(draw(service, count=4).id)
+    largest = max(len(service.store.read(image.file_name)) for image in job.images)
+    pieces = list(archive(job, service.store))
+    assert len(pieces) == len(job.images) + 1
+    assert max(map(len, pieces[:-1])) < largest + 1_000
+
+
+def test_the_state_of_a_job_is_there_for_scripts(service: GenerationService):
+    view = draw(service, models=("tiny", "other"))
+    answer = client_of(service).get(f"/generated/jobs/{view.id}/state")
+    assert answer.headers["cache-control"] == "no-store"
+    state = answer.json()
+    assert (state["status"], state["fraction"], state["seed"]) == ("done", 1.0, 3)
+    assert [column["model_id"] for column in state["columns"]] == ["tiny", "other"]
+    image = state["columns"][1]["images"][0]
+    assert client_of(service).get(image["url"]).is_success
+    assert image["cost"]["steps"] == 2
+    assert client_of(service).get(state["archive_url"]).is_success
+
+
+def test_chosen_images_are_handed_over_to_studies_once_and_with_how_they_were_chosen(
+    service: GenerationService,
+):
+    view = draw(service, count=2, models=("tiny", "other"), prompt="an ulcer")
+    ids = [image.id for image in view.images]
+    assert service.send_to_study(ids[:1], "") == 1
+    assert service.send_to_study(ids, "") == 3
+    assert service.send_to_study(ids, "") == 0
+    entries = {
+        (entry.provenance.model_id, entry.provenance.seed): entry
+        for entry in service.study_inbox.entries()
+    }
+    assert len(entries) == 4
+    assert entries["tiny", 3].selection_rule == "hand_picked"
+    assert entries["other", 4].selection_rule == "all_of_comparison"
+    assert {entry.candidate_count for entry in entries.values()} == {2}
+    stored = service.store.read(view.images[0].file_name)
+    found = service.study_inbox.image(entries["tiny", 3].id)
+    assert found.provenance == read_provenance(stored)
+    with pytest.raises(RequestError, match="No image is chosen"):
+        service.send_to_study([], "")
+    with pytest.raises(JobNotFoundError):
+        service.send_to_study(["0" * 32], "")
 
 
 @pytest.mark.parametrize(
     "path",
     ["images/" + "0" * 32 + ".png", "images/x.png", "images/..%2f..%2fgeneration.sqlite.png",
-     "jobs/" + "0" * 32 + ".zip"],
+     "jobs/" + "0" * 32 + ".zip", "jobs/" + "0" * 32 + "/state", "jobs/x/state"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(service: GenerationService, path: str):
     assert client_of(service).get(f"/generated/{path}").status_code == 404
@@ -144,11 +231,14 @@ def test_on_a_space_a_browser_sees_its_own_images_alone(home: Path):
     service.start()
     try:
         view = draw(service, owner="a" * 32)
-        path = f"/generated/images/{view.images[0].id}.png"
         client = client_of(service, is_space=True)
-        assert client.get(path, headers={"Cookie": f"{BROWSER_COOKIE}={'a' * 32}"}).is_success
-        assert client.get(path, headers={"Cookie": f"{BROWSER_COOKIE}={'b' * 32}"}).is_error
-        assert client.get(path).is_error
+        job = f"/generated/jobs/{view.id}"
+        for path in (f"/generated/images/{view.images[0].id}.png", f"{job}.zip", f"{job}/state"):
+            assert client.get(path, headers={"Cookie": f"{BROWSER_COOKIE}={'a' * 32}"}).is_success
+            assert client.get(path, headers={"Cookie": f"{BROWSER_COOKIE}={'b' * 32}"}).is_error
+            assert client.get(path).is_error
+        with pytest.raises(JobNotFoundError):
+            service.send_to_study([view.images[0].id], "b" * 32)
         assert service.jobs("b" * 32, 10) == []
     finally:
         service.close()

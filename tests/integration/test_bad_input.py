@@ -17,12 +17,13 @@ from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import ModelEntry
 from msdm_core.generation.history import JobStatus
 from msdm_core.generation.panel import render_history, render_job, render_terms
-from msdm_core.generation.request import MAX_PROMPT_CHARACTERS, check_request
+from msdm_core.generation.request import MAX_PROMPT_CHARACTERS, check_image_request, check_request
 from msdm_core.generation.service import GenerationService
+from msdm_core.generation.weights import WeightsSource
 from msdm_core.settings import read_settings
 from tests.server import offer_checkpoint
 
-ENTRY = ModelEntry("tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), path="nowhere")
+ENTRY = ModelEntry("tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), WeightsSource(path="nowhere"))
 
 
 def open_service(home: Path) -> GenerationService:
@@ -37,20 +38,33 @@ def checkpoint(tmp_path: Path, tiny_checkpoint: Path) -> Path:
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint"))
 
 
-@pytest.fixture
-def service(tmp_path: Path, checkpoint: Path):
-    offer_checkpoint(tmp_path / "home", checkpoint, size_px=64)
-    service = open_service(tmp_path / "home")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The checkpoint that the app offers; a test that damages it makes it whole again."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("served") / "checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Path:
+    home = tmp_path_factory.mktemp("served") / "home"
+    offer_checkpoint(home, served, size_px=64)
+    return home
+
+
+@pytest.fixture(scope="module")
+def service(home: Path):
+    """One for all tests, since its process takes seconds to start."""
+    service = open_service(home)
     yield service
     service.close()
 
 
 def asked(service: GenerationService, prompt: str = "a polyp", **values: float):
-    return check_request(service.catalogue["tiny"], prompt, seed=1, **{"steps": 2, **values})
+    return check_request([service.catalogue["tiny"]], prompt, seed=1, **{"steps": 2, **values})
 
 
 def finished(service: GenerationService, request):
-    view = service.queue.wait(service.submit(request, "").id, timeout_s=60)
+    view = service.queue.wait(service.submit(request, "").id, timeout_s=120)
     assert view.status.is_final
     return view
 
@@ -58,25 +72,25 @@ def finished(service: GenerationService, request):
 @pytest.mark.parametrize("prompt", [None, "", "  \n\t ", "\u200b\ufeff"])
 def test_an_empty_prompt_is_refused(prompt: str | None):
     with pytest.raises(RequestError, match="empty"):
-        check_request(ENTRY, prompt)
+        check_request([ENTRY], prompt)
 
 
 def test_a_prompt_too_long_is_refused_with_both_lengths():
     with pytest.raises(RequestError, match=r"10,000 .* 2,000"):
-        check_request(ENTRY, "a" * 10_000)
+        check_request([ENTRY], "a" * 10_000)
     longest = "polyp " * (MAX_PROMPT_CHARACTERS // 6)
-    assert check_request(ENTRY, longest).prompt == longest.strip()
+    assert check_request([ENTRY], longest).prompt == longest.strip()
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\ud800", "\ue000"])
 def test_a_control_character_is_refused_with_its_place(character: str):
     with pytest.raises(RequestError, match=r"U\+.* position 3"):
-        check_request(ENTRY, f"a {character}polyp")
+        check_request([ENTRY], f"a {character}polyp")
 
 
 def test_line_breaks_and_invisible_marks_of_pasted_text_are_cleaned():
     pasted = "  a\u00ad\r\n sessile\u00a0polyp\u200b, ce\u0301cum "
-    assert check_request(ENTRY, pasted).prompt == "a sessile polyp, c\u00e9cum"
+    assert check_request([ENTRY], pasted).prompt == "a sessile polyp, c\u00e9cum"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +112,7 @@ def test_line_breaks_and_invisible_marks_of_pasted_text_are_cleaned():
 )
 def test_a_number_outside_what_is_allowed_is_refused(values: dict[str, float], said: str):
     with pytest.raises(RequestError, match=said):
-        check_request(ENTRY, "a polyp", **values)
+        check_request([ENTRY], "a polyp", **values)
 
 
 def test_one_step_is_enough_for_a_picture(service: GenerationService):
@@ -110,23 +124,26 @@ def test_a_prompt_longer_than_the_model_reads_still_gives_a_picture(service: Gen
     assert view.status is JobStatus.DONE
 
 
-def test_a_checkpoint_that_is_removed_is_told_at_once(service: GenerationService, checkpoint: Path):
+def test_a_checkpoint_that_is_removed_is_told_at_once(service: GenerationService, served: Path):
     request = asked(service)
-    shutil.rmtree(checkpoint)
+    served.rename(served.with_name("removed"))
     with pytest.raises(CheckpointError, match="does not exist"):
         service.submit(request, "")
+    served.with_name("removed").rename(served)
+    assert finished(service, request).status is JobStatus.DONE
 
 
 def test_a_checkpoint_damaged_between_two_jobs_fails_the_second_alone(
-    service: GenerationService, checkpoint: Path
+    service: GenerationService, served: Path
 ):
     assert finished(service, asked(service)).status is JobStatus.DONE
-    weights = next((checkpoint / "unet").glob("*.safetensors"))
+    weights = next((served / "unet").glob("*.safetensors"))
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    view = service.queue.wait(service.queue.submit(asked(service)), timeout_s=60)
+    view = service.queue.wait(service.queue.submit(asked(service)), timeout_s=120)
     assert view.status is JobStatus.FAILED
     assert "damaged" in view.message
+    assert view.columns[0].message == view.message
     weights.write_bytes(whole)
     assert finished(service, asked(service)).status is JobStatus.DONE
 
@@ -136,7 +153,9 @@ def test_weights_of_another_shape_are_refused_in_plain_words(checkpoint: Path):
     values = json.loads(config.read_text())
     values["block_out_channels"] = [2 * width for width in values["block_out_channels"]]
     config.write_text(json.dumps(values))
-    entry = ModelEntry("tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), path=str(checkpoint))
+    entry = ModelEntry(
+        "tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), WeightsSource(path=str(checkpoint))
+    )
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         make_adapter(entry).load()
 
@@ -149,24 +168,26 @@ def test_weights_that_are_not_numbers_end_the_job_with_advice(checkpoint: Path):
         name: torch.full_like(value, float("nan")) for name, value in load_file(path).items()
     }
     save_file(spoiled, path)
-    entry = ModelEntry("tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), path=str(checkpoint))
+    entry = ModelEntry(
+        "tiny", "msdm", "Tiny MSDM", "MIT", 64, (64,), WeightsSource(path=str(checkpoint))
+    )
     adapter = make_adapter(entry)
     adapter.load()
     with pytest.raises(GenerationError, match="not numbers at step 1"):
-        adapter.generate(check_request(entry, "a polyp", seed=1, steps=2), lambda *_: None)
+        adapter.generate(check_image_request(entry, "a polyp", seed=1, steps=2), lambda *_: None)
 
 
-def test_a_job_cancelled_while_drawing_leaves_no_file(service: GenerationService, tmp_path: Path):
+def test_a_job_cancelled_while_drawing_leaves_no_file(service: GenerationService, home: Path):
     view = service.submit(asked(service, steps=200, image_count=8), "")
     service.queue.cancel(view.id)
-    assert service.queue.wait(view.id, timeout_s=60).status is JobStatus.CANCELLED
-    assert not list((tmp_path / "home").rglob("*.part"))
+    assert service.queue.wait(view.id, timeout_s=120).status is JobStatus.CANCELLED
+    assert not list(home.rglob("*.part"))
     assert finished(service, asked(service)).status is JobStatus.DONE
 
 
 def test_two_jobs_at_once_both_get_their_own_picture(service: GenerationService):
     views = [service.submit(asked(service, prompt), "") for prompt in ("a polyp", "an instrument")]
-    done = [service.queue.wait(view.id, timeout_s=60) for view in views]
+    done = [service.queue.wait(view.id, timeout_s=120) for view in views]
     assert [view.status for view in done] == [JobStatus.DONE] * 2
     assert [view.images[0].provenance["prompt"] for view in done] == ["a polyp", "an instrument"]
 
@@ -212,7 +233,7 @@ def test_a_disk_that_fills_up_fails_the_job_and_the_app_recovers(
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(b"\0" * 4096):
                 pass
-        view = service.queue.wait(job_id, timeout_s=60)
+        view = service.queue.wait(job_id, timeout_s=120)
         assert view.status is JobStatus.FAILED
         assert "full" in view.message
         assert not list(small_disk.rglob("*.part"))

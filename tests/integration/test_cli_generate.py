@@ -18,10 +18,19 @@ from msdm_core.__main__ import main
 from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import Catalogue
 from msdm_core.generation.checkpoint import weights_sha256
-from msdm_core.generation.request import check_request
+from msdm_core.generation.request import check_image_request
 from tests.server import ROOT, clean_environment, offer_checkpoint
 
 PROMPT = "Generate an image containing a polyp"
+SECOND_MODEL = """
+[[model]]
+id = "other"
+family = "msdm"
+label = "The same under another name"
+path = "{path}"
+licence = "CC BY-NC 4.0"
+native_size_px = 64
+"""
 
 
 @pytest.fixture
@@ -69,6 +78,34 @@ def test_the_same_request_gives_the_same_pixels_alone_or_in_a_series(home: Path,
     assert (pixels(series[0]) != pixels(series[1])).any()
 
 
+def test_seeds_may_be_listed(home: Path, tmp_path: Path):
+    paths = generate(home, tmp_path / "out", "--seeds", "9,3-4")
+    found = [read_provenance(path) for path in paths]
+    assert sorted(made.seed for made in found if made) == [3, 4, 9]
+
+
+def test_several_models_draw_the_same_prompt_and_seed(
+    home: Path, tmp_path: Path, tiny_checkpoint: Path
+):
+    second = SECOND_MODEL.format(path=tiny_checkpoint.as_posix())
+    catalogue = home / "catalogue.toml"
+    catalogue.write_text(catalogue.read_text(encoding="utf-8") + second, encoding="utf-8")
+    paths = generate(home, tmp_path / "out", "--models", "other,tiny", "--seed", "5")
+    found = [read_provenance(path) for path in paths]
+    assert sorted((made.model_id, made.seed) for made in found if made) == [
+        ("other", 5),
+        ("tiny", 5),
+    ]
+    # The same weights under two names.
+    assert (pixels(paths[0]) == pixels(paths[1])).all()
+
+
+def test_a_seed_at_the_end_goes_on_at_the_beginning(home: Path, tmp_path: Path):
+    paths = generate(home, tmp_path / "out", "--seed", str(2**32 - 1), "--count", "2")
+    found = [read_provenance(path) for path in paths]
+    assert sorted(made.seed for made in found if made) == [0, 2**32 - 1]
+
+
 def test_the_picture_follows_steps_and_guidance(home: Path, tmp_path: Path):
     first = generate(home, tmp_path / "a", "--seed", "1", "--guidance", "1")
     second = generate(home, tmp_path / "b", "--seed", "1", "--guidance", "9")
@@ -79,11 +116,11 @@ def test_looking_at_previews_changes_no_pixel(home: Path):
     entry = Catalogue.read(home)["tiny"]
     adapter = make_adapter(entry)
     adapter.load()
-    request = check_request(entry, PROMPT, seed=2, steps=4)
-    previews: list[Image.Image] = []
+    request = check_image_request(entry, PROMPT, seed=2, steps=4)
+    previews: list[Image.Image | None] = []
     plain = adapter.generate(request, lambda *_: None)
     watched = adapter.generate(request, lambda _step, _total, preview: previews.append(preview()))
-    assert [preview.size for preview in previews] == [(64, 64)] * 4
+    assert [preview.size for preview in previews if preview] == [(64, 64)] * 4
     assert pixel_sha256(plain.image) == pixel_sha256(watched.image)
 
 
@@ -98,6 +135,11 @@ def test_looking_at_previews_changes_no_pixel(home: Path):
         (["--guidance", "nan"], "Guidance"),
         (["--size", "100"], "64 x 64"),
         (["--model", "nothing"], "tiny"),
+        (["--models", "tiny,nothing"], "nothing"),
+        (["--models", "tiny,tiny"], "named twice"),
+        (["--seeds", "3-1"], "0-4 or 1,5,9-12"),
+        (["--seeds", "1", "--count", "2"], "--seeds or --count"),
+        (["--prompts", "prompts.csv"], "--prompts FILE"),
     ],
 )
 def test_a_value_outside_what_is_allowed_is_refused_before_anything_is_made(
@@ -140,18 +182,6 @@ def test_ctrl_c_ends_the_command_with_whole_files_only(home: Path, tmp_path: Pat
     for path in files:
         assert path.suffix == ".png"
         assert pixels(path).shape == (64, 64, 3)
-
-
-def test_models_lists_every_model_with_its_state_and_what_it_needs(
-    home: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert main(["models", "--home", str(home)]) == 0
-    printed = capsys.readouterr().out
-    assert "tiny  [ready]" in printed
-    for entry in Catalogue.read(home):
-        assert entry.id in printed
-        assert entry.licence in printed
-        assert entry.availability().why in printed
 
 
 @pytest.mark.parametrize("command", [[], ["generate"], ["models"]])

@@ -1,0 +1,1 @@
+"""FLUX at small scale: its sizes and how it is put together from stock classes."""
