@@ -28,8 +28,8 @@ from msdm_core.generation.service import GenerationService
 from msdm_core.headers import SecurityHeaders
 from msdm_core.settings import Settings, add_settings, choose_port, read_settings
 
-TITLE = "MSDM: medical images from text"
-HEADER = "<h1>MSDM</h1><p>Endoscopic images from a description in words</p>"
+TITLE = "MSDM, FLUX and Kandinsky side by side"
+HEADER = "<h1>MSDM, FLUX, Kandinsky</h1><p>One prompt, medical images of each, side by side</p>"
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

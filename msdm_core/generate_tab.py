@@ -4,7 +4,7 @@ The tab only observes jobs; the truth is in the queue and the history, so a relo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,29 @@ import gradio as gr
 
 from data.errors import DataError
 from data.prompt_builder import PROMPT_CHOICES, build_prompt, example_prompts
-from data.trained_terms import RARE_BELOW, images_of, read_trained_terms
-from data.vocabulary import find_terms
 from msdm_core.errors import CoreError
 from msdm_core.generation import panel
-from msdm_core.generation.catalogue import ModelEntry
+from msdm_core.generation.catalogue import Catalogue, ModelEntry
+from msdm_core.generation.comparison_panel import announce, render_job
 from msdm_core.generation.job_view import JobView
 from msdm_core.generation.messages import person_message
-from msdm_core.generation.request import MAX_IMAGES, check_request, random_seed
+from msdm_core.generation.prompt_terms import show_terms
+from msdm_core.generation.request import (
+    MAX_IMAGES,
+    MAX_MODELS,
+    GenerationRequest,
+    check_request,
+    random_seed,
+)
 from msdm_core.generation.service import GenerationService
 from msdm_core.headers import browser_name
 
 POLL_S = 0.5
 HISTORY_PAGE = 12
 SHOWN_EXAMPLES = 6
-NARROW_PX = 900
+NARROW_PX = 1000
 _PAGE_JS = (panel.WEB / "page.js").read_text(encoding="utf-8")
+_VIEWER_JS = (panel.WEB / "viewer.js").read_text(encoding="utf-8")
 # Where the columns stand below each other, the result would otherwise start out of sight.
 _SCROLL_JS = f"""() => {{
   if (window.innerWidth < {NARROW_PX} && !document.querySelector("#alert .m-alert"))
@@ -84,21 +91,11 @@ def some_examples(limit: int = SHOWN_EXAMPLES) -> list[str]:
     return list(prompts[:: max(1, len(prompts) // limit)][:limit])
 
 
-def show_terms(prompt: str, entry: ModelEntry) -> str:
-    """Returns, as HTML, which terms of a prompt a model knows, hardly knows and ignores."""
-    counts = read_trained_terms(entry.folder) if entry.folder else None
-    trained = None if counts is None else [name for name, images in counts.items() if images]
-    report = find_terms(prompt or "", trained)
-    known: list[tuple[str, str]] = []
-    rare: list[tuple[str, str]] = []
-    for term in report.known:
-        images = None if counts is None else images_of(term, counts)
-        title = f"understood as {term.concept}"
-        if images is not None:
-            title += f"; stated of {images} training images"
-        is_rare = images is not None and images < RARE_BELOW
-        (rare if is_rare else known).append((term.text, title))
-    return panel.render_terms(known, [span.text for span in report.ignored], rare)
+def default_models(catalogue: Catalogue) -> list[str]:
+    """Returns the models ticked at first: one's own that are ready, else those that ship."""
+    ready = [entry for entry in catalogue if entry.availability().is_ready]
+    own = [entry.id for entry in ready if entry.weights.path]
+    return (own or [entry.id for entry in ready if entry.weights.checkpoint])[:MAX_MODELS]
 
 
 def translated(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,16 +121,20 @@ class GenerateTab:
         self._history_limit = gr.State(HISTORY_PAGE)
         self._fingerprint = gr.State({})
         with gr.Row(elem_id="generate", equal_height=False):
-            with gr.Column(scale=5, min_width=340, elem_id="controls"):
+            with gr.Column(scale=5, min_width=320, elem_id="controls"):
                 self._build_prompt()
+                self._build_models()
                 self._build_numbers()
                 self._build_actions()
                 self._build_aids()
-                self._build_model()
-            with gr.Column(scale=6, min_width=340, elem_id="result"):
+            # Three columns of pictures need that; on a tablet they come below the controls.
+            with gr.Column(scale=9, min_width=600, elem_id="result"):
                 self._job = gr.HTML(
-                    panel.render_job(None, service.catalogue), js_on_load=_PAGE_JS, elem_id="job"
+                    render_job(None, service.catalogue),
+                    js_on_load=f"{_PAGE_JS}\n{_VIEWER_JS}",
+                    elem_id="job",
                 )
+                self._note = gr.HTML("", elem_id="note")
                 self._spoken = gr.HTML(
                     "",
                     elem_id="spoken",
@@ -151,7 +152,7 @@ class GenerateTab:
             max_lines=8,
             elem_id="prompt",
         )
-        self._terms = gr.HTML(panel.render_terms([], []), elem_id="terms")
+        self._terms = gr.HTML(panel.render_terms([]), elem_id="terms")
 
     def _build_numbers(self) -> None:
         with gr.Row(elem_id="seed-row"):
@@ -193,15 +194,21 @@ class GenerateTab:
                 self._choices = {name: _choice(name) for name in PROMPT_CHOICES}
             self._build = gr.Button("Use as prompt", size="md", elem_id="build-button")
 
-    def _build_model(self) -> None:
-        first = self._service.catalogue.first_ready()
-        self._model = gr.Dropdown(
-            [(_model_label(entry), entry.id) for entry in self._service.catalogue],
-            value=first.id,
-            label="Model",
-            elem_id="model",
+    def _build_models(self) -> None:
+        self._models = gr.CheckboxGroup(
+            self._model_choices(),
+            value=default_models(self._service.catalogue),
+            label="Models",
+            info="One column each; all start from the same seed.",
+            elem_id="models",
         )
-        self._model_state = gr.HTML(panel.render_model(first), elem_id="model-state")
+        self._model_notes = gr.HTML(
+            panel.render_models(self._service.catalogue), elem_id="model-notes"
+        )
+
+    def _model_choices(self) -> list[tuple[str, str]]:
+        catalogue = self._service.catalogue
+        return [(entry.label, entry.id) for entry in catalogue if entry.availability().is_ready]
 
     def bind(self, demo: gr.Blocks) -> None:
         """Connects the components; call it inside the `gr.Blocks` that holds them."""
@@ -212,14 +219,10 @@ class GenerateTab:
             self._job, self._spoken, self._history, self._cancel, self._timer, self._fingerprint,
         ]  # fmt: skip
         asked = [
-            self._model, self._prompt, self._seed, self._keep, self._count, self._steps,
+            self._models, self._prompt, self._seed, self._keep, self._count, self._steps,
             self._guidance,
         ]  # fmt: skip
-        settings = [
-            self._model, self._prompt, self._seed, self._keep, self._count, self._steps,
-            self._guidance, self._terms, self._model_state,
-        ]  # fmt: skip
-        submitted = [self._shown, self._seed, self._alert]
+        submitted = [self._shown, self._seed, self._alert, self._note]
         for event in (self._generate.click, self._prompt.submit):
             event(self._on_generate, [*asked, self._shown], submitted, **_QUIET).then(
                 self._on_tick, observed, seen, **_QUIET
@@ -231,23 +234,26 @@ class GenerateTab:
         self._history.click(
             self._on_history,
             [self._shown, self._history_limit],
-            [self._shown, self._history_limit],
+            [self._shown, self._history_limit, self._note],
             **_QUIET,
         ).then(self._on_tick, observed, seen, **_QUIET)
-        self._job.click(translated(self._on_reuse), None, settings, **_QUIET)
-        demo.load(self._on_load, self._model, [self._shown, self._model_state], **_QUIET).then(
-            self._on_tick, observed, seen, **_QUIET
-        )
+        self._job.click(
+            self._on_job, None, [*asked, self._terms, self._shown, self._note], **_QUIET
+        ).then(self._on_tick, observed, seen, **_QUIET)
+        demo.load(
+            self._on_load, self._models, [self._shown, self._models, self._model_notes], **_QUIET
+        ).then(self._on_tick, observed, seen, **_QUIET)
 
     def _bind_prompt(self) -> None:
         # One request is under way at a time; of the keys typed meanwhile only the last counts.
-        self._prompt.change(
-            translated(self._show_terms),
-            [self._prompt, self._model],
-            self._terms,
-            trigger_mode="always_last",
-            **_QUIET,
-        )
+        for changed in (self._prompt.change, self._models.change):
+            changed(
+                translated(self._show_terms),
+                [self._prompt, self._models],
+                self._terms,
+                trigger_mode="always_last",
+                **_QUIET,
+            )
         names = list(self._choices)
         self._build.click(
             translated(lambda *values: build_prompt(**dict(zip(names, values, strict=True)))),
@@ -257,30 +263,33 @@ class GenerateTab:
         )
 
     def _bind_numbers(self) -> None:
-        self._model.change(
-            translated(self._on_model),
-            [self._model, self._prompt],
-            [self._model_state, self._terms],
-            **_QUIET,
-        )
         self._dice.click(lambda: (random_seed(), True), None, [self._seed, self._keep], **_QUIET)
         self._seed.input(lambda: True, None, self._keep, **_QUIET)
 
-    def _show_terms(self, prompt: str, model_id: str) -> str:
-        return show_terms(prompt, self._service.catalogue[model_id])
+    def _chosen(self, model_ids: Sequence[str]) -> list[ModelEntry]:
+        """Returns the entries of the ticked models, in the order of the catalogue."""
+        return [entry for entry in self._service.catalogue if entry.id in set(model_ids)]
 
-    def _on_model(self, model_id: str, prompt: str) -> tuple[str, str]:
-        entry = self._service.catalogue[model_id]
-        return panel.render_model(entry), show_terms(prompt, entry)
+    def _show_terms(self, prompt: str, model_ids: list[str]) -> str:
+        return show_terms(prompt, self._chosen(model_ids))
 
-    def _on_load(self, model_id: str, request: gr.Request) -> tuple[str, str]:
+    def _on_load(self, model_ids: list[str], request: gr.Request) -> tuple[object, ...]:
+        self._service.warm_up()
         view = self._service.latest(browser_name(request.cookies))
-        state = panel.render_model(self._service.catalogue[model_id])
-        return view.id if view else "", state
+        choices = self._model_choices()
+        ready = {model_id for _, model_id in choices}
+        ticked = [model_id for model_id in model_ids if model_id in ready]
+        if not ticked:  # nothing was ready when the page was built
+            ticked = default_models(self._service.catalogue)
+        return (
+            view.id if view else "",
+            gr.CheckboxGroup(choices=choices, value=ticked),
+            panel.render_models(self._service.catalogue),
+        )
 
     def _on_generate(
         self,
-        model_id: str,
+        model_ids: list[str],
         prompt: str,
         seed: float | None,
         is_kept: bool,
@@ -289,10 +298,10 @@ class GenerateTab:
         guidance: float | None,
         shown: str,
         request: gr.Request,
-    ) -> tuple[str, object, str]:
+    ) -> tuple[object, ...]:
         try:
             asked = check_request(
-                self._service.catalogue[model_id],
+                self._chosen(model_ids),
                 prompt,
                 seed=seed if is_kept else None,
                 image_count=count,
@@ -301,8 +310,8 @@ class GenerateTab:
             )
             view = self._service.submit(asked, browser_name(request.cookies))
         except Exception as error:  # translated here once, for everything this button can raise
-            return shown, gr.skip(), panel.render_alert(person_message(error))
-        return view.id, asked.seed, ""
+            return shown, gr.skip(), panel.render_alert(person_message(error)), ""
+        return view.id, asked.seed, "", ""
 
     def _on_cancel(self, shown: str, request: gr.Request) -> str:
         try:
@@ -313,25 +322,49 @@ class GenerateTab:
 
     def _on_history(
         self, shown: str, limit: int, event: gr.EventData, request: gr.Request
-    ) -> tuple[str, int]:
+    ) -> tuple[str, int, str]:
         if event.action == "older":
-            return shown, limit + HISTORY_PAGE
-        return str(event.id), limit
+            return shown, limit + HISTORY_PAGE, ""
+        return str(event.id), limit, ""
 
-    def _on_reuse(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
-        asked = self._service.job(browser_name(request.cookies), str(event.id)).request
-        entries = {entry.id: entry for entry in self._service.catalogue}
-        entry = entries.get(asked.model_id)
+    def _on_job(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
+        """Does what a button of the shown comparison asks: reuse, rerun or study."""
+        browser, unchanged = browser_name(request.cookies), [gr.skip()] * 8
+        try:
+            if event.action == "study":
+                sent = self._send_to_study(str(event.id), browser)
+                return *unchanged, gr.skip(), panel.render_note(sent)
+            asked = self._service.job(browser, str(event.id)).request
+            shown: object = gr.skip()
+            if event.action == "rerun":
+                shown = self._service.submit(asked, browser).id
+            return *self._settings(asked), shown, ""
+        except Exception as error:  # as in _on_generate
+            return *unchanged, gr.skip(), panel.render_alert(person_message(error))
+
+    def _send_to_study(self, ids: str, browser: str) -> str:
+        wanted = [image_id for image_id in ids.split(",") if image_id]
+        new = self._service.send_to_study(wanted, browser)
+        images = "1 image is" if new == 1 else f"{new} images are"
+        said = f"{images} now in the study inbox."
+        if new < len(wanted):
+            said += f" {len(wanted) - new} of {len(wanted)} were there already."
         return (
-            asked.model_id if entry else gr.skip(),
+            f"{said} How each was selected is kept with it: by hand, or as a whole comparison."
+        )
+
+    def _settings(self, asked: GenerationRequest) -> tuple[object, ...]:
+        """Returns the values of the controls for a request, and the terms of its prompt."""
+        ready = {model_id for _, model_id in self._model_choices()}
+        return (
+            [model_id for model_id in asked.model_ids if model_id in ready],
             asked.prompt,
             asked.seed,
             True,
             asked.image_count,
             asked.steps or 0,
             asked.guidance or 0,
-            show_terms(asked.prompt, entry) if entry else gr.skip(),
-            panel.render_model(entry) if entry else gr.skip(),
+            self._show_terms(asked.prompt, list(asked.model_ids)),
         )
 
     def _on_tick(
@@ -339,13 +372,13 @@ class GenerateTab:
     ) -> tuple[object, ...]:
         """Returns what changed since the page was last drawn; unchanged parts are left alone."""
         browser = browser_name(request.cookies)
-        view, preview = self._observed(browser, shown)
+        view, previews = self._observed(browser, shown)
         active = self._service.active(browser)
         jobs = self._service.jobs(browser, limit + 1)
         is_own_active = bool(view and not view.status.is_final and view.owner == browser)
         drawn = {
-            "job": panel.render_job(view, self._service.catalogue, preview),
-            "spoken": panel.announce(view),
+            "job": render_job(view, self._service.catalogue, previews),
+            "spoken": announce(view),
             "history": panel.render_history(jobs[:limit], active, shown, len(jobs) > limit),
         }
         after = {name: hash(html) for name, html in drawn.items()}
@@ -358,19 +391,18 @@ class GenerateTab:
             after if changed else gr.skip(),
         )
 
-    def _observed(self, browser: str, shown: str) -> tuple[JobView | None, bytes | None]:
+    def _observed(self, browser: str, shown: str) -> tuple[JobView | None, dict[str, bytes]]:
         if not shown:
-            return None, None
+            return None, {}
         try:
             view = self._service.job(browser, shown)
         except CoreError:  # of another workspace, or deleted meanwhile
-            return None, None
-        return view, None if view.status.is_final else self._service.queue.preview(shown)
-
-
-def _model_label(entry: ModelEntry) -> str:
-    state = entry.availability().state
-    return entry.label if state == "ready" else f"{entry.label} ({state})"
+            return None, {}
+        if view.status.is_final:
+            return view, {}
+        queue, drawn = self._service.queue, [c for c in view.columns if not c.status.is_final]
+        found = {column.model_id: queue.preview(shown, column.model_id) for column in drawn}
+        return view, {model_id: jpeg for model_id, jpeg in found.items() if jpeg}
 
 
 def _choice(name: str) -> gr.Dropdown:

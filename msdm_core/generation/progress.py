@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msdm_core.generation.panel import show_duration
+from msdm_core.generation.quantities import show_duration
 
 
 class Progress:

@@ -56,6 +56,15 @@ def linear_start(model: VQModel, images: torch.Tensor, *, whitening: float = 0.5
     _start_decoder(model.decoder, [level[few] for level in features])
 
 
+def finders(model: VQModel) -> tuple[str, ...]:
+    """Return the names of the blocks that find phases, for training to leave alone.
+
+    They tell small differences by large gains: a step that suits all else would upset them.
+    """
+    levels = range(1, len(model.decoder.up_blocks) - 1)
+    return tuple(f"decoder.up_blocks.{level}.resnets.0." for level in levels)
+
+
 def _check_layout(model: VQModel) -> None:
     config = model.config
     widths, groups = config.block_out_channels, config.norm_num_groups

@@ -110,6 +110,7 @@ class AutoencoderTask:
         options: AutoencoderOptions,
         origin: str,
         latents: np.ndarray | None = None,
+        fixed: tuple[str, ...] = (),
     ) -> None:
         """Take a model and its data.
 
@@ -121,6 +122,7 @@ class AutoencoderTask:
             origin: Preset or folder the model came from, kept with the run.
             latents: (N, 2, C, H/f, W/f), of the training images and of their mirror images; a
                 frozen encoder then need not run. Crops lie on the grid of the latents.
+            fixed: Beginnings of the names of parameters that stay as they are.
         """
         self.model, self.images, self.options, self.origin = model, images, options, origin
         self.latents = latents
@@ -128,6 +130,9 @@ class AutoencoderTask:
         if options.is_encoder_frozen:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name.startswith(("decoder", "post_quant_conv")))
+        for name, parameter in model.named_parameters():
+            if name.startswith(fixed):
+                parameter.requires_grad_(False)
         self.parts: dict[str, nn.Module] = {
             "autoencoder": Reconstruction(model, options.latent_noise)
         }

@@ -76,6 +76,8 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     Raises:
         CoreError: The data, MoVQ or CLIP cannot be used.
     """
+    import numpy as np
+
     from msdm_core.kandinsky.compact import build_decoder, build_decoder_pipeline
     from msdm_core.kandinsky.loading import load_clip, load_kandinsky_part
     from msdm_core.msdm.loading import load_component
@@ -86,6 +88,7 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     )
     from msdm_core.training.kandinsky_prior import embed_all
     from msdm_core.training.latents import open_latents
+    from msdm_core.training.wording import wordings
 
     if not (arguments.init or arguments.movq):
         raise TrainingError(
@@ -97,7 +100,8 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     device = _device()
     image_encoder = load_clip(Path(arguments.clip))["image_encoder"].to(device)
     movq = movq.eval().requires_grad_(False).to(device)
-    images, validation, _, _ = open_splits(arguments)
+    images, validation, records, _ = open_splits(arguments)
+    may_mirror = np.array([words.may_mirror("") for words in wordings(records)])
     latents, validation_latents = (
         open_latents(movq, pictures, cache=cache_folder(arguments), device=device)
         for pictures in (images, validation)
@@ -112,7 +116,8 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     origin = digest_of(arguments.init) if arguments.init else "compact"
     return DecoderTask(
         pipeline, latents, embed_all(image_encoder, images), validation_latents,
-        embed_all(image_encoder, validation), zero_image_embedding(image_encoder), options, origin,
+        embed_all(image_encoder, validation), zero_image_embedding(image_encoder), may_mirror,
+        options, origin,
     )
 
 

@@ -55,6 +55,7 @@ class DecoderTask:
         validation_latents: np.ndarray,
         validation_embeddings: torch.Tensor,
         zero_embedding: torch.Tensor,
+        may_mirror: np.ndarray,
         options: DecoderOptions,
         origin: str,
     ) -> None:
@@ -67,11 +68,13 @@ class DecoderTask:
             validation_latents: (M, 2, C, h, w), never trained on.
             validation_embeddings: (M, 2, D).
             zero_embedding: (1, D) of a zero image: what stands for no prompt.
+            may_mirror: (N,) bool, whether an image is true to life when mirrored: burned-in
+                writing and the scope guide's box are not.
             options: What to learn from.
             origin: Where the weights began.
         """
         self.pipeline, self.options, self.origin = pipeline, options, origin
-        self.latents, self.embeddings = latents, embeddings
+        self.latents, self.embeddings, self.may_mirror = latents, embeddings, may_mirror
         self.validation_latents = validation_latents
         self.validation_embeddings = validation_embeddings
         self.zero_embedding = zero_embedding
@@ -101,7 +104,7 @@ class DecoderTask:
         """Yield the squared error of the velocity."""
         model, options = parts["decoder"], self.options
         picked = random.numpy.integers(0, len(self.latents), options.batch_size)
-        sides = random.numpy.integers(0, 2, options.batch_size)
+        sides = random.numpy.integers(0, 2, options.batch_size) * self.may_mirror[picked]
         clean = torch.from_numpy(self.latents[picked, sides]).float()
         embeddings = self.embeddings[torch.from_numpy(picked), torch.from_numpy(sides)]
         jitter = torch.randn(embeddings.shape, generator=random.torch) * self.spread

@@ -45,6 +45,7 @@ def build(arguments: argparse.Namespace) -> Any:
     """
     import torch
 
+    from msdm_core.kandinsky.linear_movq import finders
     from msdm_core.msdm.presets import get_preset
     from msdm_core.training.autoencoder import AutoencoderOptions, AutoencoderTask
     from msdm_core.training.latents import open_latents
@@ -65,7 +66,8 @@ def build(arguments: argparse.Namespace) -> Any:
         texture_weight=arguments.texture_weight, latent_noise=arguments.latent_noise,
         adversarial_weight=arguments.adversarial_weight, is_encoder_frozen=True,
     )
-    return AutoencoderTask(model, images, validation, options, digest_of(str(kept)), latents)
+    return AutoencoderTask(model, images, validation, options, digest_of(str(kept)), latents,
+                           finders(model))
 
 
 def _check_crop(crop_px: int, side_px: int) -> None:

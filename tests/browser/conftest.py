@@ -33,7 +33,7 @@ def add_old_jobs(home: Path) -> None:
     """Writes jobs of another browser into the history, more than one page of them."""
     history = History(home / "generation.sqlite")
     for seed in range(OLD_JOBS):
-        request = GenerationRequest("tiny", f"old prompt {seed}", seed, TINY_SIZE_PX)
+        request = GenerationRequest(("tiny",), f"old prompt {seed}", seed, TINY_SIZE_PX)
         history.set_status(history.add_job(request, "f" * 32), JobStatus.CANCELLED, "Cancelled.")
     history.close()
 

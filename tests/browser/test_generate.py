@@ -48,7 +48,7 @@ def test_a_prompt_becomes_a_downloaded_png_that_tells_how_it_was_made(
     expect(page.locator(".m-empty")).to_be_visible()
     ask(page)
     wait_for(page, "done")
-    expect(page.locator(".m-notice")).to_contain_text("Synthetic image. Not for diagnosis.")
+    expect(page.locator(".m-notice")).to_contain_text("Synthetic images. Not for diagnosis.")
     expect(page.locator(".m-notice")).to_contain_text("CC BY-NC 4.0")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download PNG").click()
@@ -60,7 +60,9 @@ def test_a_prompt_becomes_a_downloaded_png_that_tells_how_it_was_made(
     assert found is not None
     assert (found.prompt, found.steps, found.model_id) == (PROMPT, 2, "tiny")
     assert found.seed == shown_seed(page)
-    assert f"{found.seed}" in page.locator(".m-facts").first.inner_text()
+    assert f"{found.seed}" in page.locator(".m-card figcaption").inner_text()
+    cost = page.locator(".m-cost").inner_text()
+    assert "2 steps" in cost and "FLOP" in cost and "parameters" in cost
 
 
 def test_terms_are_sorted_into_known_and_ignored_while_typing(watched: WatchedPage):
@@ -82,7 +84,8 @@ def test_a_reload_in_mid_job_shows_the_job_again_and_its_end(watched: WatchedPag
     with page.expect_download() as download:
         page.get_by_role("link", name="Download all").click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
-        seeds = [read_provenance(archive.read(name)).seed for name in archive.namelist()]
+        names = [name for name in archive.namelist() if name.endswith(".png")]
+        seeds = [read_provenance(archive.read(name)).seed for name in names]
     assert seeds[1] == (seeds[0] + 1) % 2**32
 
 
@@ -117,7 +120,7 @@ def test_an_earlier_image_gives_its_settings_back_and_the_same_picture_again(
     ask(page, prompt="a polyp", steps=3)
     first = wait_for(page, "done")
     seed = shown_seed(page)
-    source = page.locator(".m-single img.m-image").get_attribute("src")
+    source = page.locator(".m-card img.m-image").get_attribute("src")
     ask(page, prompt="an instrument", steps=2)
     expect(page.locator(f'.m-job[data-job="{first}"]')).to_have_count(0)
     wait_for(page, "done", NEXT_IMAGE_MS)
@@ -134,7 +137,7 @@ def test_an_earlier_image_gives_its_settings_back_and_the_same_picture_again(
     expect(page.locator(f'.m-job[data-job="{first}"]')).to_have_count(0)
     wait_for(page, "done", NEXT_IMAGE_MS)
     assert shown_seed(page) == seed
-    again = page.locator(".m-single img.m-image").get_attribute("src")
+    again = page.locator(".m-card img.m-image").get_attribute("src")
     assert again != source
     assert pixels(page, again) == pixels(page, source)
 

@@ -15,8 +15,9 @@ import torch
 from msdm_core.errors import CheckpointError, GenerationError, RequestError
 from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import ModelEntry
+from msdm_core.generation.comparison_panel import render_job
 from msdm_core.generation.history import JobStatus
-from msdm_core.generation.panel import render_history, render_job, render_terms
+from msdm_core.generation.panel import TermGroup, render_history, render_terms
 from msdm_core.generation.request import MAX_PROMPT_CHARACTERS, check_image_request, check_request
 from msdm_core.generation.service import GenerationService
 from msdm_core.generation.weights import WeightsSource
@@ -198,7 +199,7 @@ def test_what_a_person_typed_is_shown_as_text_and_never_as_markup(service: Gener
     pages = (
         render_job(view, service.catalogue),
         render_history(service.jobs("", 5), [], view.id, has_more=False),
-        render_terms([(typed, typed)], [typed]),
+        render_terms([TermGroup(typed, ((typed, typed),), (typed,), ())]),
     )
     for page in pages:
         assert "<img src=x" not in page

@@ -10,6 +10,7 @@ from diffusers import VQModel
 from safetensors.torch import load_file
 
 from msdm_core.__main__ import main
+from msdm_core.kandinsky.linear_movq import finders
 from msdm_core.kandinsky.presets import MOVQS
 from msdm_core.msdm.autoencoder import decode, encode
 from msdm_core.msdm.presets import PRESETS
@@ -57,6 +58,8 @@ def test_the_encoder_of_the_start_is_the_encoder_of_the_export(trained: Path) ->
             assert torch.equal(value, value.half().float()), f"{name} is not exact in float16"
     moved = [name for name in start if not torch.equal(start[name], export[name])]
     assert len(moved) > 20
+    blocks = finders(VQModel(**TINY_MOVQ))
+    assert blocks and not [name for name in moved if name.startswith(blocks)]
 
 
 @pytest.mark.slow
