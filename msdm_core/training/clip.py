@@ -144,7 +144,7 @@ class ClipTask:
         self, model: nn.Module, pictures: torch.Tensor, texts: list[str], fits: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
         device = next(model.parameters()).device
-        core = getattr(model, "module", model)
+        core: Any = getattr(model, "module", model)
         with torch.no_grad():
             core.logit_scale.clamp_(max=LARGEST_LOGIT_SCALE)
         batch = tokenize(self.tokenizer, texts).to(device)

@@ -95,7 +95,9 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
             "--movq is needed: train one with `train movq` and give its export, or go on from a "
             "whole checkpoint with --init."
         )
-    pipeline = load_kandinsky_part(Path(arguments.init), "decoder") if arguments.init else None
+    pipeline: Any = None
+    if arguments.init:
+        pipeline = load_kandinsky_part(Path(arguments.init), "decoder")
     movq = load_component(Path(arguments.movq), "movq") if arguments.movq else pipeline.movq
     device = _device()
     image_encoder = load_clip(Path(arguments.clip))["image_encoder"].to(device)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from data.provenance import Provenance, png_bytes, utc_now
 from msdm_core.generation.history import History, JobStatus
@@ -76,7 +76,7 @@ def opened(browser: Browser, stage: Stage, **device: object) -> WatchedPage:
     return watched
 
 
-def entry(page: Page, stage: Stage):
+def entry(page: Page, stage: Stage) -> Locator:
     return page.locator(f'#history [data-id="{stage.job}"]')
 
 
@@ -92,6 +92,19 @@ def moves(page: Page) -> list[str]:
     script = "all => [...new Set(all.map(image => image.style.transform))]"
     found: list[str] = page.locator(".m-card .m-image").evaluate_all(script)
     return found
+
+
+def swipe_left(page: Page, target: Locator) -> None:
+    """Draws a finger over `target` from right to left."""
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    assert box
+    device = page.context.new_cdp_session(page)
+    for step in range(13):
+        point = {"x": box["x"] + box["width"] * (0.9 - 0.06 * step), "y": box["y"] + 60}
+        kind = "touchMove" if step else "touchStart"
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def test_zoom_choice_records_slider_and_a_drag_outlive_a_redraw(browser: Browser, stage: Stage):
@@ -142,14 +155,8 @@ def test_by_finger_every_column_is_reached_and_every_target_hit(browser: Browser
         LEAST_TARGET_PX,
     )
     assert small == []
-    frame = page.locator(".m-card .m-view").first
-    frame.scroll_into_view_if_needed()
-    box = frame.bounding_box()
-    assert box
-    swipe = {"x": box["x"] + 200, "y": box["y"] + 60, "xDistance": -180, "yDistance": 0}
-    tools = page.context.new_cdp_session(page)
-    tools.send("Input.synthesizeScrollGesture", {**swipe, "gestureSourceType": "touch"})
-    assert page.locator(".m-columns").evaluate("columns => columns.scrollLeft") > 50
+    swipe_left(page, page.locator(".m-card .m-view").first)
+    page.wait_for_function("document.querySelector('.m-columns').scrollLeft > 100")
     page.context.close()
 
 
