@@ -195,8 +195,9 @@ class GenerateTab:
             self._build = gr.Button("Use as prompt", size="md", elem_id="build-button")
 
     def _build_models(self) -> None:
+        self._built_choices = self._model_choices()
         self._models = gr.CheckboxGroup(
-            self._model_choices(),
+            self._built_choices,
             value=default_models(self._service.catalogue),
             label="Models",
             info="One column each; all start from the same seed.",
@@ -240,9 +241,11 @@ class GenerateTab:
         self._job.click(
             self._on_job, None, [*asked, self._terms, self._shown, self._note], **_QUIET
         ).then(self._on_tick, observed, seen, **_QUIET)
-        demo.load(
-            self._on_load, self._models, [self._shown, self._models, self._model_notes], **_QUIET
-        ).then(self._on_tick, observed, seen, **_QUIET)
+        # What was looked at last is found at once, so that it cannot replace a job that a quick
+        # hand has asked for meanwhile; what takes longer follows.
+        demo.load(self._on_open, self._shown, self._shown, **_QUIET).then(
+            self._on_tick, observed, seen, **_QUIET
+        ).then(self._on_load, self._models, [self._models, self._model_notes], **_QUIET)
 
     def _bind_prompt(self) -> None:
         # One request is under way at a time; of the keys typed meanwhile only the last counts.
@@ -273,16 +276,20 @@ class GenerateTab:
     def _show_terms(self, prompt: str, model_ids: list[str]) -> str:
         return show_terms(prompt, self._chosen(model_ids))
 
-    def _on_load(self, model_ids: list[str], request: gr.Request) -> tuple[object, ...]:
+    def _on_open(self, shown: str, request: gr.Request) -> object:
+        view = None if shown else self._service.latest(browser_name(request.cookies))
+        return view.id if view else gr.skip()
+
+    def _on_load(self, model_ids: list[str]) -> tuple[object, ...]:
         self._service.warm_up()
-        view = self._service.latest(browser_name(request.cookies))
         choices = self._model_choices()
+        if choices == self._built_choices:  # the usual case: what is ticked meanwhile stays so
+            return gr.skip(), gr.skip()
         ready = {model_id for _, model_id in choices}
         ticked = [model_id for model_id in model_ids if model_id in ready]
         if not ticked:  # nothing was ready when the page was built
             ticked = default_models(self._service.catalogue)
         return (
-            view.id if view else "",
             gr.CheckboxGroup(choices=choices, value=ticked),
             panel.render_models(self._service.catalogue),
         )
