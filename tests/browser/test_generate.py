@@ -51,7 +51,7 @@ def test_a_prompt_becomes_a_downloaded_png_that_tells_how_it_was_made(
     expect(page.locator(".m-notice")).to_contain_text("Synthetic images. Not for diagnosis.")
     expect(page.locator(".m-notice")).to_contain_text("CC BY-NC 4.0")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download PNG").click()
+        page.get_by_role("link", name="Download PNG", exact=True).click()
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert path.suffix == ".png"
@@ -210,7 +210,7 @@ def test_the_keyboard_alone_is_enough(watched: WatchedPage):
     page = watched.page
     page.locator("#prompt textarea").focus()
     page.keyboard.type("a polyp")
-    for _ in range(12):
+    for _ in range(40):  # past the models and the numbers
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "generate-button":
             break
