@@ -156,8 +156,9 @@ class GenerateTab:
 
     def _build_numbers(self) -> None:
         with gr.Row(elem_id="seed-row"):
+            # Not drawn when the page is opened: that would replace what a quick hand has typed.
             self._seed = gr.Number(
-                random_seed, label="Seed", precision=0, min_width=130, scale=3, elem_id="seed"
+                random_seed(), label="Seed", precision=0, min_width=130, scale=3, elem_id="seed"
             )
             self._dice = gr.Button("Random", size="md", min_width=90, scale=1, elem_id="dice")
             self._keep = gr.Checkbox(
@@ -267,7 +268,8 @@ class GenerateTab:
 
     def _bind_numbers(self) -> None:
         self._dice.click(lambda: (random_seed(), True), None, [self._seed, self._keep], **_QUIET)
-        self._seed.input(lambda: True, None, self._keep, **_QUIET)
+        # In the browser, so that a seed typed just before Generate counts.
+        self._seed.input(None, None, self._keep, js="() => true", **_QUIET)
 
     def _chosen(self, model_ids: Sequence[str]) -> list[ModelEntry]:
         """Returns the entries of the ticked models, in the order of the catalogue."""

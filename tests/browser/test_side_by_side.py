@@ -80,6 +80,7 @@ def compared(context: BrowserContext, app_url: str) -> str:
     page.goto(app_url)
     tick(page, "Alpha", "Beta")
     fill(page, "seed", 4294967295)  # the next seed begins again at zero
+    expect(page.locator("#keep input")).to_be_checked()
     ask(page, "a polyp in the lower right", steps=3, count=2)
     job = wait_for(page, "done")
     page.close()
