@@ -9,7 +9,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from data.row_file import csv_line, replace_file
+from data.row_file import csv_line
+from data.whole_file import write_whole
 
 MANIFEST_FILE: Final = "manifest.csv"
 IMAGE_FOLDER: Final = "images"
@@ -143,7 +144,7 @@ def write_manifest(path: pathlib.Path, rows: Sequence[ManifestRow]) -> None:
     """
     carried = carried_columns(rows)
     lines = ((*COLUMN_NAMES, *carried), *(row_values(row, carried) for row in rows))
-    replace_file(path, b"".join(map(csv_line, lines)))
+    write_whole(path, b"".join(map(csv_line, lines)))
 
 
 def metadata_values(row: ManifestRow) -> tuple[str, ...]:

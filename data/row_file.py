@@ -4,9 +4,10 @@ import csv
 import io
 import os
 import pathlib
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import IO
+
+from data.whole_file import write_whole
 
 
 class RowFile:
@@ -29,7 +30,7 @@ class RowFile:
             OSError: The file cannot be written; the one before is untouched.
         """
         self.close()  # Windows replaces no open file
-        replace_file(self._path, b"".join(map(csv_line, (self._columns, *rows))))
+        write_whole(self._path, b"".join(map(csv_line, (self._columns, *rows))))
 
     def append(self, row: Sequence[str]) -> None:
         """Adds one row, which is on the disk when this returns.
@@ -66,21 +67,3 @@ def csv_line(fields: Sequence[str]) -> bytes:
 def whole_lines(content: bytes) -> bytes:
     """Returns the content without a last line that lacks its end."""
     return content[: content.rfind(b"\n") + 1]
-
-
-def replace_file(path: pathlib.Path, content: bytes) -> None:
-    """Writes `content` to `path` so that either it or what was there before is there, whole.
-
-    Raises:
-        OSError: The file cannot be written; nothing is left behind.
-    """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

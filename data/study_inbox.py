@@ -9,7 +9,6 @@ import errno
 import hashlib
 import io
 import json
-import os
 import pathlib
 import re
 import secrets
@@ -23,6 +22,7 @@ from PIL import Image
 
 from data.errors import DataValueError, ImageReadError, ProvenanceError, StudyInboxError
 from data.provenance import GeneratedImage, Provenance, pixel_sha256, png_bytes, utc_now
+from data.whole_file import sync_folder, write_synced
 
 SelectionRule = Literal["hand_picked", "all_of_comparison"]
 
@@ -95,7 +95,7 @@ class StudyInbox:
             for name, unfinished in written.items():
                 if _rename_unless_there(unfinished, self._folder / name):
                     added.append(self._folder / name)
-            _sync(self._folder)
+            sync_folder(self._folder)
         except BaseException:
             for path in added:
                 shutil.rmtree(path, ignore_errors=True)
@@ -164,9 +164,9 @@ class StudyInbox:
             "provenance": entry.provenance.to_dict(),
         }
         try:
-            _write_synced(folder / _IMAGE, png_bytes(generated.image, generated.provenance))
-            _write_synced(folder / _RECORD, json.dumps(record, indent=1).encode())
-            _sync(folder)
+            write_synced(folder / _IMAGE, png_bytes(generated.image, generated.provenance))
+            write_synced(folder / _RECORD, json.dumps(record, indent=1).encode())
+            sync_folder(folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -249,20 +249,3 @@ def _rename_unless_there(folder: pathlib.Path, target: pathlib.Path) -> bool:
             return False
         raise
     return True
-
-
-def _write_synced(path: pathlib.Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: pathlib.Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,8 +26,8 @@ from data.manifest import (
 from data.manifest_reading import fault_report, scan_manifest
 from data.provenance import GeneratedImage, png_bytes, read_provenance
 from data.row_file import RowFile
+from data.whole_file import write_whole
 from msdm_core.errors import BatchError, WorkspaceError
-from msdm_core.generation.store import write_whole
 
 LOCK_FILE = ".lock"
 

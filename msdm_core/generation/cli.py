@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.manifest import MANIFEST_FILE
 from data.provenance import filename_for, png_bytes
+from data.whole_file import write_whole
 from msdm_core.errors import RequestError, WorkspaceError
 from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.batch import run_batch
@@ -23,7 +24,6 @@ from msdm_core.generation.request import (
     clean_prompt,
     random_seed,
 )
-from msdm_core.generation.store import write_whole
 from msdm_core.settings import Settings, add_settings, read_settings
 
 MAX_COUNT = 10_000  # a command may draw more than a page shows; images are drawn one at a time

@@ -1,13 +1,10 @@
 """Generated images as files: written whole or not at all."""
 
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from data.whole_file import UNFINISHED, write_whole
 from msdm_core.errors import JobNotFoundError
-
-_UNFINISHED = ".part"
 
 
 class ImageStore:
@@ -17,7 +14,7 @@ class ImageStore:
         """Uses `folder`, and removes what a killed program left half-written there."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(f"*/*{_UNFINISHED}"):
+        for path in folder.glob(f"*/*{UNFINISHED}"):
             path.unlink(missing_ok=True)
 
     def save(
@@ -73,36 +70,3 @@ class ImageStore:
     def remove(self, name: str) -> None:
         """Removes an image that its history does not know."""
         (self._folder / name).unlink(missing_ok=True)
-
-
-def write_whole(
-    path: Path, content: bytes, before_commit: Callable[[], None] = lambda: None
-) -> None:
-    """Writes `content` to `path` so that the file is there whole, also after a crash, or not.
-
-    Raises:
-        OSError: the file cannot be written; nothing is left behind.
-    """
-    # A name of its own, so that two writers of one path never share an unfinished file.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        before_commit()
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from msdm_core.kandinsky.phase_shuffle import Stream, fit, start_shuffle
-from msdm_core.msdm.linear_autoencoder import _principal_axes, _rows
+from msdm_core.msdm.linear_autoencoder import as_rows, principal_axes
 
 ENCODER_CONSTANT = 256.0  # latents stay below 16: they change the scale by less than 0.4 percent
 DECODER_CONSTANT = 8.0  # smaller, since training must be able to leave it
@@ -125,7 +125,7 @@ def _start_encoder(model: VQModel, images: torch.Tensor, whitening: float) -> li
             matrix = _latent_matrix(cells, model.config.latent_channels, whitening)
             _set_pairs(encoder, conv, matrix, model.config.norm_num_groups)
         else:
-            axes, _ = _principal_axes(_rows(cells), min(conv.out_channels, cells.shape[1]))
+            axes, _ = principal_axes(as_rows(cells), min(conv.out_channels, cells.shape[1]))
             matrix = axes / 2  # keeps the leading component the size of a pixel
             _set_cells(conv, matrix)
         features.append(torch.einsum("oi,nihw->nohw", matrix.to(cells), cells))
@@ -133,7 +133,7 @@ def _start_encoder(model: VQModel, images: torch.Tensor, whitening: float) -> li
 
 
 def _latent_matrix(cells: torch.Tensor, count: int, whitening: float) -> torch.Tensor:
-    axes, mean_squares = _principal_axes(_rows(cells), count)
+    axes, mean_squares = principal_axes(as_rows(cells), count)
     target = mean_squares ** (1.0 - whitening)
     return axes * torch.sqrt(target / target.mean() / mean_squares)[:, None]
 

@@ -67,13 +67,13 @@ def _check_layout(model: AutoencoderDC) -> None:
         )
 
 
-def _rows(features: torch.Tensor) -> torch.Tensor:
+def as_rows(features: torch.Tensor) -> torch.Tensor:
     """Return (N, C, H, W) as float64 rows (at most ROW_LIMIT, C), evenly spaced."""
     rows = features.movedim(1, -1).flatten(0, -2)
     return rows[:: max(1, len(rows) // ROW_LIMIT)].double()
 
 
-def _principal_axes(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def principal_axes(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the leading axes (count, D) and mean squares (count,) of rows (N, D)."""
     values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
     order = torch.argsort(values, descending=True)[:count]
@@ -129,13 +129,13 @@ def _start_encoder(
     features = [encoder.conv_in(images)]
     for block in encoder.down_blocks[1:-1]:
         conv = block[-1].conv
-        cells = _rows(functional.pixel_unshuffle(features[-1], 2))
-        axes, _ = _principal_axes(cells, conv.out_channels)
+        cells = as_rows(functional.pixel_unshuffle(features[-1], 2))
+        axes, _ = principal_axes(cells, conv.out_channels)
         shortcut = _averaging(conv.out_channels, 4 * conv.in_channels)
         _set_linear(conv, _padded(axes, conv.out_channels) - shortcut)
         features.append(block[-1](features[-1]))
     last = encoder.conv_out
-    axes, mean_squares = _principal_axes(_rows(features[-1]), last.out_channels)
+    axes, mean_squares = principal_axes(as_rows(features[-1]), last.out_channels)
     target = mean_squares ** (1.0 - whitening)
     matrix = axes * torch.sqrt(target / target.mean() / mean_squares)[:, None]
     if encoder.out_shortcut:
@@ -149,7 +149,7 @@ def _start_decoder(decoder: nn.Module, features: list[torch.Tensor]) -> None:
     """Set the decoder to the least-squares inverse of the encoder, level by level."""
     latents = features[-1]
     first = decoder.conv_in
-    matrix = _padded(_least_squares(_rows(latents), _rows(features[-2])), first.out_channels)
+    matrix = _padded(_least_squares(as_rows(latents), as_rows(features[-2])), first.out_channels)
     if decoder.in_shortcut:
         matrix = matrix - _repeating(first.out_channels, first.in_channels)
     _set_linear(first, matrix)
@@ -162,8 +162,8 @@ def _start_decoder(decoder: nn.Module, features: list[torch.Tensor]) -> None:
         up = block[0]
         width = up.conv.out_channels // 4
         kept = min(width, target.shape[1])
-        cells = _rows(functional.pixel_unshuffle(target[:, :kept], 2))
-        matrix = _padded(_least_squares(_rows(state), cells), up.conv.out_channels)
+        cells = as_rows(functional.pixel_unshuffle(target[:, :kept], 2))
+        matrix = _padded(_least_squares(as_rows(state), cells), up.conv.out_channels)
         _set_linear(up.conv, matrix - _repeating(up.conv.out_channels, up.conv.in_channels))
         state = up(state)
     _start_output(decoder)

@@ -16,9 +16,10 @@ from msdm_core.training.inputs import (
     cache_folder,
     digest_of,
     keep_whole,
+    latent_options,
     open_splits,
-    sheet_prompts,
     splits,
+    training_device,
 )
 
 EXAMPLES = """examples:
@@ -215,15 +216,11 @@ def _text_encoder(arguments: argparse.Namespace) -> Any:
 
 
 def _denoiser(arguments: argparse.Namespace) -> Any:
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    from msdm_core.training.denoiser import DenoiserOptions, DenoiserTask
+    from msdm_core.training.denoiser import DenoiserTask
     from msdm_core.training.latents import open_latents
     from msdm_core.training.wording import wordings
 
-    # The first state made decides for the whole process, so it must know of a launch on CPUs.
-    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
+    device = training_device()
     pipeline = _pipeline(arguments)
     images, validation_images, training, validation = open_splits(arguments)
     pipeline.vae.requires_grad_(False).to(device)
@@ -232,11 +229,7 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
         open_latents(pipeline.vae, pictures, cache=cache_folder(arguments), device=device)
         for pictures in (images, validation_images)
     )
-    options = DenoiserOptions(
-        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
-        mirror=not arguments.no_mirror, sheet_prompts=sheet_prompts(arguments.sheet_prompts),
-        export_half=not arguments.full_precision,
-    )
+    options = latent_options(arguments)
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
     return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
                         wordings(validation), options, origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from msdm_core.msdm.pipeline import MSDMPipeline
 from msdm_core.msdm.saving import save_pipeline
 from msdm_core.msdm.text_encoder import encode_text
 from msdm_core.training.image_store import to_uint8
+from msdm_core.training.latent_batches import LatentOptions, draw_batch
 from msdm_core.training.loop import Losses
 from msdm_core.training.noise import Noised, flow_noised, noised
 from msdm_core.training.randomness import StepRandom
@@ -24,25 +25,6 @@ from msdm_core.training.sheet import write_sheet
 from msdm_core.training.wording import Wording
 
 VALIDATION_SIGMAS = (0.25, 0.5, 0.75)
-
-
-@dataclass(frozen=True, slots=True)
-class DenoiserOptions:
-    """What the denoiser learns from.
-
-    Attributes:
-        batch_size: Latents a step.
-        drop_text: Share of steps without text, for classifier-free guidance.
-        mirror: Flip left to right where wording and overlays allow it.
-        sheet_prompts: Prompts of the sample sheet.
-        export_half: Export in float16.
-    """
-
-    batch_size: int = 16
-    drop_text: float = 0.1
-    mirror: bool = True
-    sheet_prompts: tuple[str, ...] = ()
-    export_half: bool = True
 
 
 class DenoiserTask:
@@ -57,7 +39,7 @@ class DenoiserTask:
         words: Sequence[Wording],
         validation_latents: np.ndarray,
         validation_words: Sequence[Wording],
-        options: DenoiserOptions,
+        options: LatentOptions,
         origin: str,
     ) -> None:
         """Take a pipeline and what to train it on.
@@ -97,18 +79,9 @@ class DenoiserTask:
     def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
         """Yield the weighted squared error of the prediction."""
         model = parts["denoiser"]
-        picked = random.numpy.integers(0, len(self.latents), self.options.batch_size)
-        texts, stack = [], []
-        for index in picked:
-            words = self.words[index]
-            text = words.draw(random.python, self.options.drop_text)
-            is_mirrored = (
-                self.options.mirror and words.may_mirror(text) and random.python.random() < 0.5
-            )
-            texts.append(text)
-            stack.append(self.latents[index, int(is_mirrored)])
         device = next(model.parameters()).device
-        clean = torch.from_numpy(np.stack(stack)).float().to(device)
+        drawn, texts = draw_batch(self.latents, self.words, self.options, random)
+        clean = drawn.to(device)
         batch = noised(self.pipeline.scheduler, clean, random.torch)
         error = (self._predict(model, batch, texts).float() - batch.target).square()
         per_sample = error.mean(dim=(1, 2, 3))

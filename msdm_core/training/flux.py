@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from msdm_core.flux.compact import IMAGE_PX, TEXT_TOKENS, pack, position_ids
 from msdm_core.msdm.autoencoder import decode
 from msdm_core.msdm.saving import save_pipeline
 from msdm_core.training.image_store import to_uint8
+from msdm_core.training.latent_batches import LatentOptions, draw_batch
 from msdm_core.training.loop import Losses
 from msdm_core.training.noise import mixed_sigmas
 from msdm_core.training.randomness import StepRandom
@@ -25,25 +26,6 @@ from msdm_core.training.wording import Wording
 VALIDATION_SIGMAS = (0.25, 0.5, 0.75, 0.95)
 GUIDANCE = 3.0
 SHEET_STEPS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class FluxOptions:
-    """What FLUX learns from.
-
-    Attributes:
-        batch_size: Latents a step.
-        drop_text: Share of steps without text, for classifier-free guidance.
-        mirror: Flip left to right where wording and overlays allow it.
-        sheet_prompts: Prompts of the sample sheet.
-        export_half: Export in float16.
-    """
-
-    batch_size: int = 16
-    drop_text: float = 0.1
-    mirror: bool = True
-    sheet_prompts: tuple[str, ...] = ()
-    export_half: bool = True
 
 
 class FluxParts(nn.Module):
@@ -88,7 +70,7 @@ class FluxTask:
         words: Sequence[Wording],
         validation_latents: np.ndarray,
         validation_words: Sequence[Wording],
-        options: FluxOptions,
+        options: LatentOptions,
         origin: str,
     ) -> None:
         """Take a pipeline and what to train it on.
@@ -145,18 +127,10 @@ class FluxTask:
 
     def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
         """Yield the squared error of the velocity."""
-        model, options = parts["flux"], self.options
-        texts, stack = [], []
-        for index in random.numpy.integers(0, len(self.latents), options.batch_size):
-            words = self.words[index]
-            text = words.draw(random.python, options.drop_text)
-            is_mirrored = (
-                options.mirror and words.may_mirror(text) and random.python.random() < 0.5
-            )
-            texts.append(text)
-            stack.append(self.latents[index, int(is_mirrored)])
+        model = parts["flux"]
         device = next(model.parameters()).device
-        clean = torch.from_numpy(np.stack(stack)).float().to(device)
+        drawn, texts = draw_batch(self.latents, self.words, self.options, random)
+        clean = drawn.to(device)
         noise = torch.randn(clean.shape, generator=random.torch).to(device)
         sigmas = mixed_sigmas(len(clean), random.torch).to(device)
         error = self._predict(model, clean, noise, sigmas, texts)

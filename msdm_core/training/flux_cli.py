@@ -12,8 +12,9 @@ from msdm_core.training.inputs import (
     cache_folder,
     digest_of,
     keep_whole,
+    latent_options,
     open_splits,
-    sheet_prompts,
+    training_device,
 )
 
 DEFAULTS = {"learning_rate": 1e-3, "batch_size": 16, "warmup_steps": 300, "ema_decay": 0.9995}
@@ -48,15 +49,11 @@ def build(arguments: argparse.Namespace) -> Any:
     Raises:
         CoreError: The data, the autoencoder or CLIP cannot be used.
     """
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    from msdm_core.training.flux import FluxOptions, FluxTask
+    from msdm_core.training.flux import FluxTask
     from msdm_core.training.latents import open_latents
     from msdm_core.training.wording import wordings
 
-    # The first state made decides for the whole process, so it must know of a launch on CPUs.
-    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
+    device = training_device()
     images, validation_images, training, validation = open_splits(arguments)
     words = wordings(training)
     pipeline = _pipeline(arguments, words)
@@ -66,11 +63,7 @@ def build(arguments: argparse.Namespace) -> Any:
         open_latents(pipeline.vae, pictures, cache=cache_folder(arguments), device=device)
         for pictures in (images, validation_images)
     )
-    options = FluxOptions(
-        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
-        mirror=not arguments.no_mirror, sheet_prompts=sheet_prompts(arguments.sheet_prompts),
-        export_half=not arguments.full_precision,
-    )
+    options = latent_options(arguments)
     origin = digest_of(arguments.init) if arguments.init else "compact"
     return FluxTask(pipeline, latents, words, validation_latents, wordings(validation), options,
                     origin)

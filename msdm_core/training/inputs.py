@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from msdm_core.errors import TrainingError
 
 if TYPE_CHECKING:
+    import torch
+
     from data.records import ImageRecord
+    from msdm_core.training.latent_batches import LatentOptions
 
 
 def add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
@@ -108,3 +111,23 @@ def digest_of(folder: str) -> str:
     for path in sorted(Path(folder).rglob("*.safetensors")):
         digest.update(path.read_bytes())
     return f"{Path(folder).name}@{digest.hexdigest()[:12]}"
+
+
+def latent_options(arguments: argparse.Namespace) -> LatentOptions:
+    """Return what the arguments of a task on latents and words ask for."""
+    from msdm_core.training.latent_batches import LatentOptions
+
+    return LatentOptions(
+        batch_size=arguments.batch_size, drop_text=arguments.drop_text,
+        mirror=not arguments.no_mirror, sheet_prompts=sheet_prompts(arguments.sheet_prompts),
+        export_half=not arguments.full_precision,
+    )
+
+
+def training_device() -> torch.device:
+    """Return the device that accelerate trains on, as a launch on CPUs or GPUs asks for."""
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    # The first state made decides for the whole process, so it must know of a launch on CPUs.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device

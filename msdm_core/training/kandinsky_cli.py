@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from msdm_core.errors import TrainingError
-from msdm_core.training.inputs import add_common, cache_folder, digest_of, open_splits
+from msdm_core.training.inputs import (
+    add_common,
+    cache_folder,
+    digest_of,
+    open_splits,
+    training_device,
+)
 
 PRIOR_DEFAULTS = {"learning_rate": 5e-4, "batch_size": 64, "warmup_steps": 200,
                   "ema_decay": 0.999}
@@ -57,7 +63,7 @@ def build_prior_task(arguments: argparse.Namespace) -> Any:
         pipeline.text_encoder.requires_grad_(False)
     else:
         pipeline = build_prior_pipeline(build_prior(), load_clip(Path(arguments.clip)))
-    device = _device()
+    device = training_device()
     pipeline.image_encoder.to(device)
     pipeline.text_encoder.to(device)
     images, validation, training_records, validation_records = open_splits(arguments)
@@ -99,7 +105,7 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     if arguments.init:
         pipeline = load_kandinsky_part(Path(arguments.init), "decoder")
     movq = load_component(Path(arguments.movq), "movq") if arguments.movq else pipeline.movq
-    device = _device()
+    device = training_device()
     image_encoder = load_clip(Path(arguments.clip))["image_encoder"].to(device)
     movq = movq.eval().requires_grad_(False).to(device)
     images, validation, records, _ = open_splits(arguments)
@@ -121,11 +127,3 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
         embed_all(image_encoder, validation), zero_image_embedding(image_encoder), may_mirror,
         options, origin,
     )
-
-
-def _device() -> Any:
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    # The first state made decides for the whole process, so it must know of a launch on CPUs.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device

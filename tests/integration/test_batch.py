@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -427,23 +428,29 @@ def test_ctrl_c_keeps_and_lists_what_is_drawn(place: Path):
     assert {name: times(place / "out")[name] for name in before} == before
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow beyond 2,500 bytes, which is how a full disk looks to the one who writes."""
-    if os.name == "nt":
-        pytest.skip("Windows has no limit on the size of a file")
+    """No file may grow beyond 2,500 bytes, which is how a full disk looks to the one who writes.
+
+    It holds for the whole process, so also for a file that pytest writes its report to.
+    """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_500, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file")
 def test_a_full_disk_ends_the_batch_with_nothing_half_written(
-    place: Path, small_disk: None, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert main(command(place)) == 2
+    with small_disk():
+        status = main(command(place))
+    assert status == 2
     told = capsys.readouterr().err
     assert "cannot be written" in told and "Free some space" in told
     checked(place / "out")

@@ -1,0 +1,53 @@
+"""What models of latents learn from, one step at a time: latents of images, each with a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from msdm_core.training.randomness import StepRandom
+from msdm_core.training.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class LatentOptions:
+    """What a model of latents learns from.
+
+    Attributes:
+        batch_size: Latents a step.
+        drop_text: Share of steps without text, for classifier-free guidance.
+        mirror: Flip left to right where wording and overlays allow it.
+        sheet_prompts: Prompts of the sample sheet.
+        export_half: Export in float16.
+    """
+
+    batch_size: int = 16
+    drop_text: float = 0.1
+    mirror: bool = True
+    sheet_prompts: tuple[str, ...] = ()
+    export_half: bool = True
+
+
+def draw_batch(
+    latents: np.ndarray, words: Sequence[Wording], options: LatentOptions, random: StepRandom
+) -> tuple[torch.Tensor, list[str]]:
+    """Return latents (B, C, h, w) in float32 on the CPU, and a text for each, "" for none.
+
+    Args:
+        latents: (N, 2, C, h, w) float16; index 1 is the mirror image.
+        words: N wordings.
+        options: Batch size, share of texts dropped, mirroring.
+        random: Decides the images, their texts and which are mirrored.
+    """
+    texts, stack = [], []
+    for index in random.numpy.integers(0, len(latents), options.batch_size):
+        text = words[index].draw(random.python, options.drop_text)
+        is_mirrored = (
+            options.mirror and words[index].may_mirror(text) and random.python.random() < 0.5
+        )
+        texts.append(text)
+        stack.append(latents[index, int(is_mirrored)])
+    return torch.from_numpy(np.stack(stack)).float(), texts
