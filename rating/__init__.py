@@ -1,4 +1,4 @@
 """Blinded studies: tables, assignment, answers, access, export and statistics.
 
-Nothing lives here yet. The package will import `data` and never `msdm_core`.
+The package imports `data` and never `msdm_core`; the two meet in `app.py`.
 """

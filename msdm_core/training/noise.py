@@ -41,7 +41,7 @@ def noised(
     """
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     if scheduler.config.prediction_type == "flow_prediction":
-        return _flow(scheduler, latents, noise, generator)
+        return flow_noised(latents, noise, mixed_sigmas(len(latents), generator).to(latents))
     return _diffusion(scheduler, latents, noise, generator, min_snr_gamma)
 
 
@@ -75,16 +75,6 @@ def mixed_sigmas(count: int, generator: torch.Generator) -> torch.Tensor:
     sigmas = torch.sigmoid(torch.randn(count, generator=generator))
     shifts = torch.where(torch.rand(count, generator=generator) < 0.5, 3.0, 1.0)
     return shifts * sigmas / (1 + (shifts - 1) * sigmas)
-
-
-def _flow(
-    scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, generator: torch.Generator
-) -> Noised:
-    normal = torch.randn(len(latents), generator=generator)
-    sigmas = torch.sigmoid(normal)  # logit-normal times, Esser et al. 2024, section 3.1
-    shift = float(scheduler.config.get("flow_shift") or 1.0)
-    sigmas = shift * sigmas / (1 + (shift - 1) * sigmas)
-    return flow_noised(latents, noise, sigmas.to(latents))
 
 
 def _diffusion(
