@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 # Read by gradio and the hub client when they are imported: nothing calls home.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -19,24 +20,40 @@ os.environ["GRADIO_RUN_HISTORY"] = "False"
 import fastapi
 import gradio as gr
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from msdm_core import __version__
-from msdm_core.errors import CoreError
+from msdm_core.errors import CoreError, GenerationClosedError
 from msdm_core.generate_tab import build_generate_tab, stylesheet, theme
 from msdm_core.generation.service import GenerationService
 from msdm_core.headers import SecurityHeaders
 from msdm_core.settings import Settings, add_settings, choose_port, read_settings
+from rating.errors import RatingError
+from rating.page_guard import MOST_UPLOAD_BYTES, PageGuard
+from rating.rate_tab import build_rate_page, build_rate_tab
+
+try:
+    from rating.study_tab import build_study_tab
+except ModuleNotFoundError:
+    def build_study_tab(*_): pass
+try:
+    from rating.service import RatingService
+except ModuleNotFoundError as missing:
+    RatingService = type(None)
+    print("STUDIES OFF, not there yet:", missing, file=sys.stderr)
 
 TITLE = "MSDM, FLUX and Kandinsky side by side"
 HEADER = "<h1>MSDM, FLUX, Kandinsky</h1><p>One prompt, medical images of each, side by side</p>"
+# Requests served at once, each with a connection to the database: fifty raters fit in.
+REQUEST_THREADS = 60
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Returns what was given on the command line."""
     parser = argparse.ArgumentParser(
         prog="app.py",
-        description="Generate synthetic medical images from text, in the browser.",
+        description="Generate medical images from text, and have them rated, in the browser.",
         epilog="Example: python app.py --port 8000 --home /srv/msdm",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -44,74 +61,96 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def build_page(service: GenerationService) -> gr.Blocks:
-    """Returns the page with its tabs."""
+def open_studies(settings: Settings, generation: GenerationService) -> RatingService | None:
+    """Returns the studies of the workspace, None where only Generate is served."""
+    if not settings.has_studies or RatingService is type(None):
+        return None
+    rating = RatingService(
+        settings.home,
+        app_version=__version__,
+        database_url=settings.database_url,
+        coordinator_token=settings.coordinator_token,
+        generate_token=settings.generate_token,
+        is_space=settings.is_space,
+    )
+    generation.may_generate = rating.access.generation_gate(GenerationClosedError)
+    return rating
+
+
+def build_page(generation: GenerationService, rating: RatingService | None) -> gr.Blocks:
+    """Returns the main page with its tabs."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEADER, elem_id="header")
-        build_generate_tab(service, page)
+        if not rating:
+            build_generate_tab(generation, page)
+            return page
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Generate", id="generate"):
+                build_generate_tab(generation, page)
+            with gr.Tab("Rate", id="rate"):
+                build_rate_tab()
+            with gr.Tab("Study", id="study"):
+                build_study_tab(rating, page, generation.study_inbox)
     return page
 
 
-def build_app(settings: Settings, service: GenerationService) -> fastapi.FastAPI:
-    """Returns the server's application: the guarded routes first, then the page at `/`."""
+def build_app(
+    settings: Settings, generation: GenerationService, rating: RatingService | None
+) -> fastapi.FastAPI:
+    """Returns the server's application: guarded routes, the rater's page, the main page at `/`."""
 
     @asynccontextmanager
     async def lifespan(_app: fastapi.FastAPI) -> AsyncIterator[None]:
-        service.start()
+        current_default_thread_limiter().total_tokens = REQUEST_THREADS
+        generation.start()
         yield
-        service.close()
+        generation.close()
 
     app = fastapi.FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(service.router())
+    app.include_router(generation.router())
+    mounting: dict[str, Any] = {
+        "server_name": settings.host, "server_port": settings.port, "run_history": False,
+        "footer_links": [], "ssr_mode": False, "pwa": False, "show_error": False,
+        "theme": theme(), "max_file_size": MOST_UPLOAD_BYTES,
+    }  # fmt: skip
+    if rating:
+        app.include_router(rating.router())
+        app.add_middleware(PageGuard, access=rating.access)
+        gr.mount_gradio_app(app, build_rate_page(), path="/rate", **mounting)
     if settings.is_loopback:
         # A foreign site whose name is pointed at this machine must not reach the app.
         hosts = ["127.0.0.1", "localhost", "[::1]", "::1"]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders, is_space=settings.is_space)
-    return gr.mount_gradio_app(
-        app,
-        build_page(service),
-        path="/",
-        server_name=settings.host,
-        server_port=settings.port,
-        run_history=False,
-        footer_links=[],
-        ssr_mode=False,
-        pwa=False,
-        show_error=False,
-        theme=theme(),
-        css_paths=[stylesheet()],
-    )
+    page = build_page(generation, rating)
+    return gr.mount_gradio_app(app, page, path="/", css_paths=[stylesheet()], **mounting)
 
 
 def serve(settings: Settings) -> None:
     """Serves until interrupted.
 
     Raises:
-        CoreError: the workspace, a catalogue or the port cannot be used.
+        CoreError: the workspace, a catalogue, the port or a setting cannot be used.
+        RatingError: the database of studies cannot be used.
     """
+    settings.require_safe_exposure()
     port = choose_port(settings)
-    service = GenerationService(settings)
+    generation, rating = GenerationService(settings), None
     try:
-        app = build_app(settings, service)
-        shown = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host
-        address = f"[{shown}]" if ":" in shown else shown
-        if port != settings.port:
-            print(f"Port {settings.port} is in use; listening on {port} instead.")
-        print(f"Open http://{address}:{port} in a browser. Stop with Ctrl-C.", flush=True)
-        if not (settings.is_loopback or settings.is_space):
-            print("Everybody who can reach this machine can use the app and see its images.")
+        rating = open_studies(settings, generation)
+        app = build_app(settings, generation, rating)
+        print(settings.greeting(port), flush=True)
+        if rating:
+            print(rating.greeting(settings.address(port)), flush=True)
         config = uvicorn.Config(
-            app,
-            settings.host,
-            port,
-            log_level="warning",
-            server_header=False,
+            app, settings.host, port, log_level="warning", server_header=False,
             timeout_graceful_shutdown=3,
-        )
+        )  # fmt: skip
         uvicorn.Server(config).run()
     finally:
-        service.close()
+        generation.close()
+        if rating:
+            rating.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=ResourceWarning, module="gradio")
     try:
         serve(read_settings(options))
-    except CoreError as error:
+    except (CoreError, RatingError) as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Image files to clean RGB images, square sizes, and arrays of floats."""
 
+import io
 import pathlib
 from typing import Final, Literal
 
@@ -44,11 +45,24 @@ def load_rgb(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> Image
     Raises:
         ImageReadError: If the file is absent, no image, truncated or too large.
     """
+    return _read_rgb(path, str(path), max_pixels)
+
+
+def decode_rgb(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the picture of an image file's content, as `load_rgb` does; `name` is for messages.
+
+    Raises:
+        ImageReadError: If it is no image, truncated or too large.
+    """
+    return _read_rgb(io.BytesIO(content), name, max_pixels)
+
+
+def _read_rgb(source: str | pathlib.Path | io.BytesIO, name: str, max_pixels: int) -> Image.Image:
     try:
-        with Image.open(path, formats=READABLE_FORMATS) as image:
+        with Image.open(source, formats=READABLE_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageReadError(
-                    f"Cannot read {path}: {image.width} x {image.height} pixels, "
+                    f"Cannot read {name}: {image.width} x {image.height} pixels, "
                     f"at most {max_pixels} pixels are decoded. Downscale it first."
                 )
             image.load()
@@ -58,10 +72,10 @@ def load_rgb(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> Image
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageReadError(
-            f"Cannot read {path}: far more than {max_pixels} pixels. Downscale it first."
+            f"Cannot read {name}: far more than {max_pixels} pixels. Downscale it first."
         ) from error
     except Exception as error:  # Pillow's decoders answer a damaged file with any error
-        raise ImageReadError(f"Cannot read {path}: {_reason(error)}") from error
+        raise ImageReadError(f"Cannot read {name}: {_reason(error)}") from error
     return rgb if orientation is None else rgb.transpose(orientation)
 
 

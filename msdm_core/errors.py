@@ -58,6 +58,10 @@ class JobNotFoundError(CoreError):
     """No job or image has the id that was asked for."""
 
 
+class GenerationClosedError(CoreError):
+    """Whoever asks may not generate now, nor see what was generated."""
+
+
 class JobCancelled(Exception):  # noqa: N818 - a request of the person, not an error
     """Raised inside a step callback to stop a job; never shown as a failure."""
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from data.errors import DataError
 from data.prompt_builder import PROMPT_CHOICES, build_prompt, example_prompts
-from msdm_core.errors import CoreError
+from msdm_core.errors import CoreError, GenerationClosedError
 from msdm_core.generation import panel
 from msdm_core.generation.catalogue import Catalogue, ModelEntry
 from msdm_core.generation.comparison_panel import announce, render_job
@@ -252,7 +252,7 @@ class GenerateTab:
         # One request is under way at a time; of the keys typed meanwhile only the last counts.
         for changed in (self._prompt.change, self._models.change):
             changed(
-                translated(self._show_terms),
+                translated(self._on_terms),
                 [self._prompt, self._models],
                 self._terms,
                 trigger_mode="always_last",
@@ -278,11 +278,26 @@ class GenerateTab:
     def _show_terms(self, prompt: str, model_ids: list[str]) -> str:
         return show_terms(prompt, self._chosen(model_ids))
 
+    def _closed(self, request: gr.Request) -> str:
+        """Returns why Generate is closed to the browser that asks, empty where it is open."""
+        try:
+            self._service.may_generate(request)
+        except GenerationClosedError as error:
+            return str(error)
+        return ""
+
+    def _on_terms(self, prompt: str, model_ids: list[str], request: gr.Request) -> str:
+        return "" if self._closed(request) else self._show_terms(prompt, model_ids)
+
     def _on_open(self, shown: str, request: gr.Request) -> object:
+        if self._closed(request):
+            return ""
         view = None if shown else self._service.latest(browser_name(request.cookies))
         return view.id if view else gr.skip()
 
-    def _on_load(self, model_ids: list[str]) -> tuple[object, ...]:
+    def _on_load(self, model_ids: list[str], request: gr.Request) -> tuple[object, ...]:
+        if self._closed(request):
+            return gr.skip(), gr.skip()
         self._service.warm_up()
         choices = self._model_choices()
         if choices == self._built_choices:  # the usual case: what is ticked meanwhile stays so
@@ -309,6 +324,7 @@ class GenerateTab:
         request: gr.Request,
     ) -> tuple[object, ...]:
         try:
+            self._service.may_generate(request)
             asked = check_request(
                 self._chosen(model_ids),
                 prompt,
@@ -324,6 +340,7 @@ class GenerateTab:
 
     def _on_cancel(self, shown: str, request: gr.Request) -> str:
         try:
+            self._service.may_generate(request)
             self._service.queue.cancel(shown, browser_name(request.cookies))
         except Exception as error:  # as in _on_generate
             return panel.render_alert(person_message(error))
@@ -332,6 +349,8 @@ class GenerateTab:
     def _on_history(
         self, shown: str, limit: int, event: gr.EventData, request: gr.Request
     ) -> tuple[str, int, str]:
+        if self._closed(request):
+            return "", HISTORY_PAGE, ""
         if event.action == "older":
             return shown, limit + HISTORY_PAGE, ""
         return str(event.id), limit, ""
@@ -340,6 +359,7 @@ class GenerateTab:
         """Does what a button of the shown comparison asks: reuse, rerun or study."""
         browser, unchanged = browser_name(request.cookies), [gr.skip()] * 8
         try:
+            self._service.may_generate(request)
             if event.action == "study":
                 sent = self._send_to_study(str(event.id), browser)
                 return *unchanged, gr.skip(), panel.render_note(sent)
@@ -381,15 +401,20 @@ class GenerateTab:
     ) -> tuple[object, ...]:
         """Returns what changed since the page was last drawn; unchanged parts are left alone."""
         browser = browser_name(request.cookies)
-        view, previews = self._observed(browser, shown)
-        active = self._service.active(browser)
-        jobs = self._service.jobs(browser, limit + 1)
-        is_own_active = bool(view and not view.status.is_final and view.owner == browser)
-        drawn = {
-            "job": render_job(view, self._service.catalogue, previews),
-            "spoken": announce(view),
-            "history": panel.render_history(jobs[:limit], active, shown, len(jobs) > limit),
-        }
+        active: list[JobView] = []
+        is_own_active = False
+        if closed := self._closed(request):
+            drawn = {"job": panel.render_note(closed), "spoken": closed, "history": ""}
+        else:
+            view, previews = self._observed(browser, shown)
+            active = self._service.active(browser)
+            jobs = self._service.jobs(browser, limit + 1)
+            is_own_active = bool(view and not view.status.is_final and view.owner == browser)
+            drawn = {
+                "job": render_job(view, self._service.catalogue, previews),
+                "spoken": announce(view),
+                "history": panel.render_history(jobs[:limit], active, shown, len(jobs) > limit),
+            }
         after = {name: hash(html) for name, html in drawn.items()}
         after |= {"cancel": is_own_active, "active": bool(active)}
         changed = {name for name in after if before.get(name) != after[name]}

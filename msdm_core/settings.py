@@ -7,11 +7,12 @@ import argparse
 import errno
 import math
 import os
+import re
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ MAX_THREADS = 1_024
 MAX_MEMORY_GIB = 65_536
 LEAST_FREE_BYTES = 16 * 1024 * 1024
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LEAST_TOKEN_LENGTH = 16
+_TOKEN = re.compile(rf"[A-Za-z0-9_.~-]{{{LEAST_TOKEN_LENGTH},200}}")
 
 
 def _port(text: str) -> int:
@@ -71,6 +74,26 @@ def _text(text: str) -> str:
     return text.strip()
 
 
+def _token(name: str, text: str) -> str:
+    text = text.strip()
+    if text and not _TOKEN.fullmatch(text):
+        # The value is a secret, even where it cannot be used.
+        raise SettingsError(
+            f"Setting --{name} cannot be used: give {LEAST_TOKEN_LENGTH} to 200 letters, digits "
+            "or any of '_.~-', since it is part of an address. A good one is printed by: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return text
+
+
+def _coordinator_token(text: str) -> str:
+    return _token("coordinator-token", text)
+
+
+def _generate_token(text: str) -> str:
+    return _token("generate-token", text)
+
+
 def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -115,7 +138,15 @@ SETTINGS = (
     Setting("queue-limit", "MSDM_QUEUE_LIMIT", "32", "NUMBER",
             "jobs that may wait at once", _queue_limit),
     Setting("database-url", "MSDM_DATABASE_URL", "", "URL",
-            "reserved for studies; not used yet", _text),
+            "database of studies, postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE; without "
+            "one a SQLite file in the home folder", _text),
+    Setting("coordinator-token", "MSDM_COORDINATOR_TOKEN", "", "TOKEN",
+            "secret that coordinators of studies sign in with; without one it is made once, kept "
+            "in the home folder and printed; better given as the variable, since command lines "
+            "can be seen by others", _coordinator_token),
+    Setting("generate-token", "MSDM_GENERATE_TOKEN", "", "TOKEN",
+            "secret that opens Generate; without one everybody may generate while no study is "
+            "open", _generate_token),
 )  # fmt: skip
 
 
@@ -130,7 +161,9 @@ class Settings:
     threads: int
     memory_budget_gib: float
     queue_limit: int
-    database_url: str
+    database_url: str = field(repr=False)
+    coordinator_token: str = field(repr=False)
+    generate_token: str = field(repr=False)
     is_port_given: bool = False
     is_space: bool = False
 
@@ -138,6 +171,51 @@ class Settings:
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def has_studies(self) -> bool:
+        """Whether studies are served: not on a Space that nobody set a coordinator's token for."""
+        return bool(self.coordinator_token) or not self.is_space
+
+    def address(self, port: int) -> str:
+        """Returns the address of the server for a browser on this machine."""
+        host = "localhost" if self.host in {"0.0.0.0", "::"} else self.host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def greeting(self, port: int) -> str:
+        """Returns what the server says when it listens on `port`."""
+        lines = [f"Open {self.address(port)} in a browser. Stop with Ctrl-C."]
+        if port != self.port:
+            lines.insert(0, f"Port {self.port} is in use; listening on {port} instead.")
+        if not (self.is_loopback or self.is_space or self.generate_token):
+            lines.append(
+                "Everybody who can reach this machine can generate and see its images while no "
+                "study is open. MSDM_GENERATE_TOKEN closes that."
+            )
+        return "\n".join(lines)
+
+    def require_safe_exposure(self) -> None:
+        """Refuse what would let strangers in.
+
+        Raises:
+            SettingsError: other machines can reach the server and no coordinator's token is set.
+        """
+        if self.coordinator_token:
+            return
+        advice = (
+            "Set MSDM_COORDINATOR_TOKEN to a secret of at least 16 characters, as printed by: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+        if self.is_space:
+            if self.generate_token:
+                raise SettingsError(
+                    f"MSDM_GENERATE_TOKEN needs a coordinator's token beside it. {advice}"
+                )
+        elif not self.is_loopback:
+            raise SettingsError(
+                f"Other machines can reach {self.host}, and no coordinator's token is set. "
+                f"{advice} Or leave out --host to serve this machine alone."
+            )
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:

@@ -37,6 +37,10 @@ class DesignError(RatingError):
     """No order of items satisfies the protocol; the message names the numbers that conflict."""
 
 
+class PlanningError(RatingError):
+    """The planner was given numbers of which no study can be made; the message lists them."""
+
+
 class RaterError(RatingError):
     """A rater cannot do this now: unknown, revoked, withdrawn, not enrolled."""
 
@@ -67,6 +71,14 @@ class AccessError(RatingError):
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class CrossSiteError(AccessError):
+    """Another web site made a browser send this."""
+
+    def __init__(self) -> None:
+        """The message needs no more."""
+        super().__init__("This request came from another web site and was not carried out.", 403)
 
 
 class UnblindingError(RatingError):

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,15 +44,26 @@ def clean_environment() -> dict[str, str]:
     return kept
 
 
+def coordinator_token(home: Path) -> str:
+    """Returns the token that a running app has made for its coordinator."""
+    return (home / "coordinator_token").read_text(encoding="utf-8").strip()
+
+
 @contextmanager
-def running_app(home: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Runs `app.py` on a free port; yields its address and process, and stops it at the end."""
-    port = free_port()
+def running_app(
+    home: Path, *options: str, port: int | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Runs `app.py` on a free port; yields its address and process, and stops it at the end.
+
+    `port` keeps the address over a restart; `variables` are added to the environment.
+    """
+    port = port or free_port()
     log_path = home.parent / f"{home.name}-server.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--home", str(home), "--port", str(port), *options],
-            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=clean_environment(),
+            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+            env=clean_environment() | dict(variables or {}),
         )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"

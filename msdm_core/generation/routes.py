@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from msdm_core.errors import CoreError
+from msdm_core.errors import CoreError, GenerationClosedError
 from msdm_core.generation.archive import archive, archive_name, image_name
 from msdm_core.generation.history import History, JobStatus, SavedImage, SavedJob
 from msdm_core.generation.job_view import ColumnView, JobView
@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 PREFIX = "/generated"
 _ID = re.compile(r"[0-9a-f]{32}")
 # Ids cannot be guessed, and what an id names never changes.
-_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": "Cookie"}
 _NEVER = {"Cache-Control": "no-store"}
 
 
@@ -87,9 +87,22 @@ def make_router(
     store: ImageStore,
     view: Callable[[str], JobView],
     may_see: Callable[[Request, SavedJob], bool],
+    may_generate: Callable[[Request], None],
 ) -> APIRouter:
-    """Returns the routes; each asks `may_see` whether this browser may have this job."""
-    router = APIRouter(prefix=PREFIX, dependencies=[Depends(_refuse_other_sites)])
+    """Returns the routes.
+
+    Each asks `may_generate` whether Generate is open to this browser at all, and `may_see` whether
+    it may have this job.
+    """
+
+    def require_open(request: Request) -> None:
+        try:
+            may_generate(request)
+        except GenerationClosedError as error:
+            raise HTTPException(403, str(error), _NEVER) from error
+
+    guards = [Depends(_refuse_other_sites), Depends(require_open)]
+    router = APIRouter(prefix=PREFIX, dependencies=guards)
 
     def guarded_job(request: Request, job: SavedJob) -> SavedJob:
         if not may_see(request, job):

@@ -3,7 +3,8 @@
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from fastapi import APIRouter, Request
 
@@ -23,11 +24,28 @@ from msdm_core.headers import browser_name
 from msdm_core.settings import Settings, prepare_workspace
 
 
+class Asking(Protocol):
+    """A request as far as permission needs it: of a route, or of a Gradio handler."""
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies that came with it."""
+
+
+def _everybody_may(_request: Asking) -> None:
+    pass
+
+
 class GenerationService:
     """The catalogue, history, images and queue of one workspace.
 
     On a public Space each browser sees its own jobs only; elsewhere a workspace is shared.
     """
+
+    may_generate: Callable[[Asking], None]
+    """Asked by every handler and route: raises GenerationClosedError where the browser that sent a
+    request may not generate, nor see what was generated. Everybody may, unless the application
+    puts its own rule here."""
 
     def __init__(self, settings: Settings) -> None:
         """Opens the workspace; no job runs before `start`.
@@ -36,6 +54,7 @@ class GenerationService:
             WorkspaceError: the folder cannot be used, or another app uses it.
             CatalogueError: a catalogue cannot be read.
         """
+        self.may_generate = _everybody_may
         home = prepare_workspace(settings.home)
         self.catalogue = Catalogue.read(home)
         self.is_shared = not settings.is_space
@@ -79,10 +98,13 @@ class GenerationService:
 
     def router(self) -> APIRouter:
         """Returns the routes for images, archives and states, guarded by `may_see`."""
-        return make_router(self.history, self.store, self.queue.view, self.may_see)
+        return make_router(
+            self.history, self.store, self.queue.view, self.may_see,
+            lambda request: self.may_generate(request),
+        )  # fmt: skip
 
     def may_see(self, request: Request, job: SavedJob) -> bool:
-        """Whether the browser that sent `request` may see `job`."""
+        """Whether the browser that sent `request` may see `job`, where Generate is open to it."""
         return self.is_shared or job.owner == browser_name(request.cookies)
 
     def jobs(self, browser: str, limit: int) -> list[SavedJob]:

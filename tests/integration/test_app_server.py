@@ -32,8 +32,9 @@ import app, uvicorn
 from msdm_core.generation.service import GenerationService
 from msdm_core.settings import read_settings
 settings = read_settings(app.read_options(sys.argv[1:]))
-server = uvicorn.Server(uvicorn.Config(
-    app.build_app(settings, GenerationService(settings)), port=settings.port, log_level="error"))
+generation = GenerationService(settings)
+application = app.build_app(settings, generation, app.open_studies(settings, generation))
+server = uvicorn.Server(uvicorn.Config(application, port=settings.port, log_level="error"))
 threading.Thread(target=server.run, daemon=True).start()
 while not server.started: time.sleep(0.05)
 page = urllib.request.urlopen(f"http://127.0.0.1:{settings.port}/").read().decode()

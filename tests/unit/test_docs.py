@@ -12,6 +12,7 @@ from huggingface_hub import metadata_load
 import app
 import data.__main__
 import msdm_core
+import rating.__main__
 from msdm_core.__main__ import build_parser
 from msdm_core.msdm.presets import PRESETS, Preset
 from msdm_core.msdm.text_encoder import BERT_LIKE
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXT = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 ALL_TEXT = "\n".join(TEXT.values())
-PROGRAMS = ("python app.py", "python -m msdm_core", "python -m data")
+PROGRAMS = ("python app.py", "python -m msdm_core", "python -m data", "python -m rating")
 OTHER_VARIABLES = {"MSDM_DATASETS"}
 
 
@@ -30,6 +31,8 @@ def parser_of(program: str, arguments: list[str]) -> argparse.ArgumentParser:
         return app_parser()
     if program == "python -m data":
         return data.__main__._parser()
+    if program == "python -m rating":
+        return rating.__main__.build_parser()
     return build_parser(arguments[0] if arguments else None)
 
 

@@ -64,6 +64,57 @@ def test_the_environment_overrides_defaults_and_the_command_line_overrides_both(
     assert settings.is_port_given
 
 
+@pytest.mark.parametrize("name", ["coordinator-token", "generate-token"])
+@pytest.mark.parametrize(
+    "value", ["short", "has spaces and is long enough", "a/b/c/d/e/f/g/h/i", "é" * 20]
+)
+def test_a_token_that_is_no_good_is_refused_without_being_repeated(name: str, value: str):
+    with pytest.raises(SettingsError, match=name) as caught:
+        read_settings(parse(f"--{name}={value}"), {})
+    assert value not in str(caught.value)
+
+
+def test_secrets_do_not_show_in_the_settings():
+    environment = {
+        "MSDM_COORDINATOR_TOKEN": "coordinator-secret-1",
+        "MSDM_GENERATE_TOKEN": "generate-secret-1234",
+        "MSDM_DATABASE_URL": "postgresql://someone:password-secret@host/studies",
+    }
+    settings = read_settings(environment=environment)
+    assert settings.coordinator_token == "coordinator-secret-1"
+    assert "secret" not in repr(settings) + str(settings)
+    assert "secret" not in settings.greeting(7860)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "server.example"])
+def test_other_machines_are_let_in_only_with_a_coordinators_token(host: str):
+    with pytest.raises(SettingsError, match="MSDM_COORDINATOR_TOKEN"):
+        read_settings(parse("--host", host), {}).require_safe_exposure()
+    token = {"MSDM_COORDINATOR_TOKEN": "coordinator-secret-1"}
+    read_settings(parse("--host", host), token).require_safe_exposure()
+
+
+def test_a_space_without_a_coordinators_token_serves_no_studies():
+    space = {"SPACE_ID": "someone/msdm"}
+    settings = read_settings(environment=space)
+    settings.require_safe_exposure()
+    assert not settings.has_studies
+    token = {"MSDM_COORDINATOR_TOKEN": "coordinator-secret-1"}
+    assert read_settings(environment=space | token).has_studies
+    with pytest.raises(SettingsError, match="MSDM_GENERATE_TOKEN"):
+        generate = {"MSDM_GENERATE_TOKEN": "generate-secret-1234"}
+        read_settings(environment=space | generate).require_safe_exposure()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://localhost:80"),
+     ("::1", "http://[::1]:80")],
+)  # fmt: skip
+def test_the_address_that_is_printed_can_be_opened(host: str, address: str):
+    assert read_settings(parse("--host", host), {}).address(80) == address
+
+
 def test_an_empty_variable_counts_as_not_given():
     assert read_settings(environment={"MSDM_PORT": ""}).port == 7860
 

@@ -1,0 +1,1 @@
+"""Plays a rater against the running application and searches all it receives for what unblinds."""

@@ -1,0 +1,1 @@
+"""Studies: protocol, stimuli, the order of items, enrolment, answers, conduct and lock."""

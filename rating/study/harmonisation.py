@@ -1,0 +1,136 @@
+"""The one way of all images into a study: crop, resampling, colour mode, equalising, PNG encoding.
+
+Real images come from JPEG files of other sizes, generated ones do not, and either would tell them
+apart. So every image of every arm goes through the same steps with the same settings, and what was
+done to each is logged.
+"""
+
+import dataclasses
+import io
+from typing import Any, Final, Literal, get_args
+
+from PIL import Image
+
+from data.images import to_rgb
+from data.provenance import png_bytes
+from rating.errors import StimulusError
+
+Crop = Literal["centre_square", "none"]
+Resampling = Literal["lanczos", "bicubic", "bilinear"]
+ColourMode = Literal["RGB", "L"]
+
+SIZES_PX: Final = (32, 2048)
+JPEG_QUALITIES: Final = (50, 100)
+_FILTERS: Final = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Harmonisation:
+    """What all images of a study go through, in the order of the fields.
+
+    Args:
+        crop:         "centre_square": the largest central square; "none": all of the picture, whose
+                      longer side then becomes `size_px`, so that pictures of other proportions end
+                      at another size, which the checks before opening refuse.
+        size_px:      Side of the square, or the longer side: 32 to 2048 px. The native size of the
+                      generated images is the best choice: larger ones of real images are shrunk to
+                      it, and nothing is enlarged.
+        resampling:   "lanczos", "bicubic" or "bilinear", antialiased.
+        colour_mode:  "RGB", or "L" for greyscale.
+        jpeg_quality: All images go through JPEG of this quality, 50 to 100, with halved colour
+                      resolution, before they are encoded as PNG: what is left of the JPEG history
+                      of real images then is on all of them. None leaves that out.
+
+    Raises:
+        StimulusError: If a setting is not allowed; the message names all that are not.
+    """
+
+    crop: Crop = "centre_square"
+    size_px: int = 256
+    resampling: Resampling = "lanczos"
+    colour_mode: ColourMode = "RGB"
+    jpeg_quality: int | None = 90
+
+    def __post_init__(self) -> None:
+        """Check every setting, since all images of a study depend on it."""
+        faults = []
+        for name, allowed in (
+            ("crop", get_args(Crop)),
+            ("resampling", get_args(Resampling)),
+            ("colour_mode", get_args(ColourMode)),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                faults.append(f"{name} is {value!r}, allowed are {', '.join(allowed)}.")
+        for name, (least, most) in (("size_px", SIZES_PX), ("jpeg_quality", JPEG_QUALITIES)):
+            value = getattr(self, name)
+            if name == "jpeg_quality" and value is None:
+                continue
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not is_whole or not least <= value <= most:
+                faults.append(f"{name} is {value!r}, allowed are {least} to {most}.")
+        if faults:
+            raise StimulusError("\n".join(("The harmonisation cannot be used:", *faults)))
+
+
+def harmonise(image: Image.Image, settings: Harmonisation) -> tuple[bytes, dict[str, Any]]:
+    """Return the image as raters get it, and a log of what was done to it.
+
+    Args:
+        image:    Upright, in any mode; metadata are dropped.
+        settings: The same for all images of a study.
+
+    Returns:
+        A PNG of the chunks IHDR, IDAT and IEND alone, always by the same encoder settings; and a
+        log of JSON values: native_width_px, native_height_px, native_mode, crop_box (left, top,
+        right, bottom in native pixels), is_resampled, scale (of the side, above 1 where the picture
+        was enlarged), width_px, height_px, colour_mode, jpeg_quality.
+    """
+    rgb = image if image.mode == "RGB" else to_rgb(image)
+    box = _crop_box(rgb.size, settings.crop)
+    sides = (box[2] - box[0], box[3] - box[1])
+    scale = settings.size_px / max(sides)
+    size = (max(1, round(sides[0] * scale)), max(1, round(sides[1] * scale)))
+    picture = rgb.crop(box)
+    if is_resampled := size != sides:
+        picture = picture.resize(size, _FILTERS[settings.resampling])
+    if settings.colour_mode == "L":
+        picture = picture.convert("L")
+    if settings.jpeg_quality is not None:
+        picture = _through_jpeg(picture, settings.jpeg_quality)
+    log = {
+        "native_width_px": image.width,
+        "native_height_px": image.height,
+        "native_mode": image.mode,
+        "crop_box": list(box),
+        "is_resampled": is_resampled,
+        "scale": round(scale, 6),
+        "width_px": size[0],
+        "height_px": size[1],
+        "colour_mode": settings.colour_mode,
+        "jpeg_quality": settings.jpeg_quality,
+    }
+    return png_bytes(picture, None), log
+
+
+def _crop_box(size: tuple[int, int], crop: str) -> tuple[int, int, int, int]:
+    """Return what is kept, in whole pixels: a part of one would blur some arms and not others."""
+    width, height = size
+    if crop == "none":
+        return (0, 0, width, height)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return (left, top, left + side, top + side)
+
+
+def _through_jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    """Return the picture as a JPEG of this quality holds it, colour at half resolution."""
+    buffer = io.BytesIO()
+    options = {"subsampling": "4:2:0"} if picture.mode == "RGB" else {}
+    picture.save(buffer, format="JPEG", quality=quality, **options)
+    with Image.open(buffer, formats=("JPEG",)) as decoded:
+        return decoded.copy()
