@@ -234,7 +234,8 @@ def confirm(options: argparse.Namespace, question: str) -> None:
         return
     try:
         answer = input(f"{question} [y/N] ")
-    except EOFError:
+    except EOFError:  # nobody is there to answer
+        print()
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise RatingError("Not confirmed, so nothing was changed. --yes answers for scripts.")

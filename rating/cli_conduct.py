@@ -124,13 +124,16 @@ def _facts(found: Progress) -> list[str]:
     ]
     if found.top_up_raters:
         lines.append(f"            {counted(found.top_up_raters, 'more rater')} would even it")
-    if found.standard_error is None:
+    if not found.primary_question:
+        lines.append("precision   not told of a preference")
+    elif found.standard_error is None:
         lines.append("precision   told when there are 20 answers")
     else:
-        lines.append(
-            f"precision   standard error of the mean of {found.primary_question!r}, all arms "
-            f"together: {found.standard_error:.2f} ({found.precision_answers} answers)"
-        )
+        lines += [
+            f"precision   {found.standard_error:.2f}, the standard error of the mean of "
+            f"{found.primary_question!r}",
+            f"            over all arms together, from {found.precision_answers} answers",
+        ]
     return lines
 
 
@@ -180,7 +183,8 @@ def _asked_title(facts: LockFacts) -> str:
     try:
         sure = input("Locking cannot be undone. Lock this study? [y/N] ")
         title = input("Type its title to lock: ") if sure.strip().lower() in ("y", "yes") else ""
-    except EOFError:
+    except EOFError:  # nobody is there to answer
+        print()
         title = ""
     if not title:
         raise RatingError("Not confirmed, so nothing was locked. --confirm TITLE is for scripts.")

@@ -8,11 +8,15 @@ images have prompts of their own: from their difference with a synthetic arm onl
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
 
 QUADRATURE_NODES: Final = 200
 MOST_DF: Final = 1e6  # where nothing varies
@@ -162,12 +166,18 @@ def power_of(difference: float, standard_error: float, df: float, alpha: float =
     if not standard_error:
         return 1.0 if difference else alpha
     special = _special()
-    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE_NODES)
-    errors = np.sqrt(2 * special.gammaincinv(df / 2, (nodes + 1) / 2) / df)
+    errors, weights = _error_quantiles(df)
     critical = t_quantile(1 - alpha / 2, df) * errors
     shift = difference / standard_error
     rejected = special.ndtr(shift - critical) + special.ndtr(-critical - shift)
-    return float(np.sum(weights / 2 * rejected))
+    return float(np.sum(weights * rejected))
+
+
+@functools.lru_cache(maxsize=256)
+def _error_quantiles(df: float) -> tuple[Numbers, Numbers]:
+    """Return quantiles of the estimated over the true error at Gauss's nodes, and their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE_NODES)
+    return np.sqrt(2 * _special().gammaincinv(df / 2, (nodes + 1) / 2) / df), weights / 2
 
 
 def detectable_difference(

@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from rating.access import COOKIE, Access, Visitor
 from rating.errors import AccessError, AnswerError, RaterError, StaleError, StudyStateError
 from rating.guarded_route import NEVER_KEPT, GuardedRoute, json_body
-from rating.study.answers import read_submission
 from rating.study.desk import RatingDesk
+from rating.study.submission import read_submission
 
 API: Final = "/rate/api"
 IMAGES: Final = "/rate/image"

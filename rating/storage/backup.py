@@ -20,6 +20,9 @@ def copy_sqlite(source: Path, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"The database cannot be copied to {target}: {error}.") from error
+    try:
         _copy(source, unfinished)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())

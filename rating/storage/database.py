@@ -7,6 +7,7 @@ the same for what they name.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         """Use `Database.open`, which migrates first."""
         self._engine = engine
+        self._turns = threading.Lock()
         self._writing = engine.execution_options(is_writing=True)
         self._reading = engine if self.is_sqlite else engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -118,8 +120,26 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session whose changes are all committed at the end, or, on any error, none."""
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn(),
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let the writers of this process into SQLite one after the other.
+
+        Without it each of them would ask again and again until the file is free, and of many at
+        once some would be unlucky for seconds. Other processes still take their turn in SQLite.
+        """
+        is_mine = self.is_sqlite and self._turns.acquire(timeout=_BUSY_MS / 1000)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._turns.release()
 
     def backup(self, target: Path) -> Path:
         """Copy the database to a file while it is in use and return the file.

@@ -12,7 +12,7 @@ from rating.errors import ProtocolError, RaterError, StudyStateError
 from rating.storage.database import lock_study
 from rating.storage.events import record_event
 from rating.storage.models import ProtocolVersion, Rater, SignIn, Study
-from rating.study.lookup import find_rater, current_protocol, utc_now
+from rating.study.lookup import current_protocol, find_rater, utc_now
 from rating.study.opening import write_version
 from rating.study.protocol import checked_protocol
 

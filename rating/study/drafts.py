@@ -1,19 +1,16 @@
 """Drafts: making a study, changing it, and the pictures that come into it, all of them or none."""
 
 import dataclasses
+import datetime
 import hashlib
-import io
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from PIL import Image
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from data.errors import DataError
-from data.provenance import pixel_sha256
-from rating.errors import RatingError, StimulusError, StudyStateError
+from rating.errors import StimulusError, StudyStateError
 from rating.storage.events import record_event
 from rating.storage.models import (
     STUDY_KINDS,
@@ -24,9 +21,10 @@ from rating.storage.models import (
     StimulusImage,
     Study,
 )
-from rating.study.harmonisation import Harmonisation, harmonise
+from rating.study.harmonisation import Harmonisation
 from rating.study.lookup import utc_now
-from rating.study.offered import REAL_ARM, OfferedImage, raise_faults
+from rating.study.offered import raise_faults
+from rating.study.preparation import PreparedImage
 from rating.study.protocol import Protocol, checked_protocol
 
 REAL_LABEL: Final = "Real images"
@@ -40,21 +38,6 @@ class Added:
 
     count: int
     skipped: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PreparedImage:
-    """A picture as raters will get it, before it is in the database."""
-
-    offered: OfferedImage
-    arm: str | None
-    prompt_id: str
-    png: bytes
-    pixel_sha256: str
-    width_px: int
-    height_px: int
-    colour_mode: str
-    log: dict[str, Any]
 
 
 def new_study(
@@ -89,24 +72,6 @@ def change_study(
         study.draft_protocol = checked_protocol(protocol).to_dict()
 
 
-def prepare_images(
-    offered: Sequence[OfferedImage], settings: Harmonisation
-) -> tuple[PreparedImage, ...]:
-    """Return the pictures harmonised.
-
-    Raises:
-        StimulusError: With everything that is wrong with any of them.
-    """
-    prepared, faults = [], []
-    for image in offered:
-        try:
-            prepared.append(_prepare(image, settings))
-        except (RatingError, DataError, OSError) as error:
-            faults.append(f"{image.source_name}: {error}")
-    raise_faults("what was offered", faults)
-    return tuple(prepared)
-
-
 def add_prepared(
     session: Session,
     study: Study,
@@ -129,13 +94,7 @@ def _store(
     Raises:
         StimulusError: They contradict each other or what the study has; nothing is then taken.
     """
-    used = dataclasses.asdict(settings)
-    if study.harmonisation is not None and study.harmonisation != used:
-        raise StimulusError(
-            f"The images of study {study.code} went through {study.harmonisation}, so these cannot "
-            f"go through {used}: all arms share one harmonisation. Use the study's, or remove its "
-            "images first."
-        )
+    used = _shared_harmonisation(study, settings)
     faults: list[str] = []
     arms = _arms_of(session, study, prepared, faults)
     prompts = _prompts_of(session, study, prepared, faults)
@@ -144,7 +103,8 @@ def _store(
     columns = (Stimulus.pixel_sha256, Stimulus.arm_id, Stimulus.prompt_id, Stimulus.role)
     rows = session.execute(select(*columns).where(Stimulus.study_id == study.id))
     there = {tuple(row) for row in rows}
-    skipped = []
+    skipped: list[str] = []
+    added: list[tuple[Stimulus, bytes]] = []
     now = utc_now()
     for image in prepared:
         arm_id = arms[image.arm].id if image.arm is not None else None
@@ -154,25 +114,54 @@ def _store(
             skipped.append(image.offered.source_name)
             continue
         there.add(key)
-        stimulus = Stimulus(
-            study_id=study.id, role=image.offered.role, arm_id=arm_id, prompt_id=prompt.id,
-            png_sha256=hashlib.sha256(image.png).hexdigest(), pixel_sha256=image.pixel_sha256,
-            width_px=image.width_px, height_px=image.height_px, colour_mode=image.colour_mode,
-            provenance=image.offered.provenance, harmonisation=image.log,
-            selection_rule=image.offered.selection_rule,
-            candidate_count=image.offered.candidate_count,
-            source_name=image.offered.source_name[-400:], expected=image.offered.expected,
-            added_at=now,
-        )  # fmt: skip
-        session.add(stimulus)
-        session.flush()
-        session.add(StimulusImage(stimulus_id=stimulus.id, png=image.png))
-    if len(skipped) < len(prepared):
+        added.append((_stimulus(study.id, image, arm_id, prompt.id, now), image.png))
+    session.add_all(stimulus for stimulus, _ in added)
+    session.flush()
+    session.add_all(StimulusImage(stimulus_id=row.id, png=png) for row, png in added)
+    if added:
         study.harmonisation = used
         # New pictures may have identifiers burned in that nobody has looked for.
         study.identifiers_attested_by = study.identifiers_attested_at = None
     session.flush()
-    return Added(len(prepared) - len(skipped), tuple(skipped))
+    return Added(len(added), tuple(skipped))
+
+
+def _shared_harmonisation(study: Study, settings: Harmonisation) -> dict[str, Any]:
+    used = dataclasses.asdict(settings)
+    if study.harmonisation is not None and study.harmonisation != used:
+        raise StimulusError(
+            f"The images of study {study.code} went through {study.harmonisation}, so these cannot "
+            f"go through {used}: all arms share one harmonisation. Use the study's, or remove its "
+            "images first."
+        )
+    return used
+
+
+def _stimulus(
+    study_id: int,
+    image: PreparedImage,
+    arm_id: int | None,
+    prompt_id: int,
+    now: datetime.datetime,
+) -> Stimulus:
+    return Stimulus(
+        study_id=study_id,
+        role=image.offered.role,
+        arm_id=arm_id,
+        prompt_id=prompt_id,
+        png_sha256=hashlib.sha256(image.png).hexdigest(),
+        pixel_sha256=image.pixel_sha256,
+        width_px=image.width_px,
+        height_px=image.height_px,
+        colour_mode=image.colour_mode,
+        provenance=image.offered.provenance,
+        harmonisation=image.log,
+        selection_rule=image.offered.selection_rule,
+        candidate_count=image.offered.candidate_count,
+        source_name=image.offered.source_name[-400:],
+        expected=image.offered.expected,
+        added_at=now,
+    )
 
 
 def remove_images(session: Session, study: Study, stimulus_ids: Sequence[int]) -> int:
@@ -237,23 +226,6 @@ def _checked_seed(seed: int) -> int:
     if not 0 <= seed < 2**63:
         raise StudyStateError(f"The seed is {seed}; allowed are 0 to {2**63 - 1}.")
     return seed
-
-
-def _prepare(image: OfferedImage, settings: Harmonisation) -> PreparedImage:
-    png, log = harmonise(image.read(), settings)
-    with Image.open(io.BytesIO(png)) as picture:
-        pixels = pixel_sha256(picture)
-        size, mode = picture.size, picture.mode
-    arm = None
-    if image.role == "main":
-        arm = (image.arm or REAL_ARM) if image.is_real else image.arm
-        if not arm:
-            raise StimulusError("no arm is given; name the model, or say that it is real.")
-    text = image.prompt.strip()
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
-    return PreparedImage(
-        image, arm, image.prompt_id.strip() or f"p-{digest}", png, pixels, *size, mode, log
-    )
 
 
 def _arms_of(

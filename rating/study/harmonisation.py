@@ -1,4 +1,4 @@
-"""The one way of all images into a study: crop, resampling, colour mode, equalising, PNG encoding.
+"""The one way of all images into a study: crop, resampling, colour mode, PNG encoding.
 
 Real images come from JPEG files of other sizes, generated ones do not, and either would tell them
 apart. So every image of every arm goes through the same steps with the same settings, and what was
@@ -7,6 +7,8 @@ done to each is logged.
 
 import dataclasses
 import io
+import struct
+import zlib
 from typing import Any, Final, Literal, get_args
 
 from PIL import Image
@@ -21,6 +23,7 @@ ColourMode = Literal["RGB", "L"]
 
 SIZES_PX: Final = (32, 2048)
 JPEG_QUALITIES: Final = (50, 100)
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _FILTERS: Final = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -36,24 +39,24 @@ class Harmonisation:
         crop:         "centre_square": the largest central square; "none": all of the picture, whose
                       longer side then becomes `size_px`, so that pictures of other proportions end
                       at another size, which the checks before opening refuse.
-        size_px:      Side of the square, or the longer side: 32 to 2048 px. The native size of the
-                      generated images is the best choice: larger ones of real images are shrunk to
-                      it, and nothing is enlarged.
+        size_px:      Side of the square, or the longer side: 32 to 2048 px. Best a little below
+                      what the smallest images have, see `suggested_size_px`, so that all are shrunk
+                      and none enlarged. The default suits models that draw at 256 px.
         resampling:   "lanczos", "bicubic" or "bilinear", antialiased.
         colour_mode:  "RGB", or "L" for greyscale.
         jpeg_quality: All images go through JPEG of this quality, 50 to 100, with halved colour
-                      resolution, before they are encoded as PNG: what is left of the JPEG history
-                      of real images then is on all of them. None leaves that out.
+                      resolution, before they are encoded as PNG. None leaves that out, which was
+                      measured to keep arms closer together: see docs/stimuli.md.
 
     Raises:
         StimulusError: If a setting is not allowed; the message names all that are not.
     """
 
     crop: Crop = "centre_square"
-    size_px: int = 256
+    size_px: int = 240
     resampling: Resampling = "lanczos"
     colour_mode: ColourMode = "RGB"
-    jpeg_quality: int | None = 90
+    jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
         """Check every setting, since all images of a study depend on it."""
@@ -77,6 +80,16 @@ class Harmonisation:
             raise StimulusError("\n".join(("The harmonisation cannot be used:", *faults)))
 
 
+def suggested_size_px(shortest_side_px: int) -> int:
+    """Return the best `size_px` where no image has a shorter side than this: 15/16 of it.
+
+    A picture that keeps its size keeps the grid of 8 px of its JPEG file; shrinking by as little as
+    this takes it out, and does the same to the generated images.
+    """
+    least, most = SIZES_PX
+    return max(least, min(most, shortest_side_px * 15 // 16))
+
+
 def harmonise(image: Image.Image, settings: Harmonisation) -> tuple[bytes, dict[str, Any]]:
     """Return the image as raters get it, and a log of what was done to it.
 
@@ -85,10 +98,10 @@ def harmonise(image: Image.Image, settings: Harmonisation) -> tuple[bytes, dict[
         settings: The same for all images of a study.
 
     Returns:
-        A PNG of the chunks IHDR, IDAT and IEND alone, always by the same encoder settings; and a
-        log of JSON values: native_width_px, native_height_px, native_mode, crop_box (left, top,
-        right, bottom in native pixels), is_resampled, scale (of the side, above 1 where the picture
-        was enlarged), width_px, height_px, colour_mode, jpeg_quality.
+        A PNG of one IHDR, one IDAT and one IEND, always by the same encoder settings; and a log of
+        JSON values: native_width_px, native_height_px, native_mode, crop_box (left, top, right,
+        bottom in native pixels), is_resampled, scale (of the side, above 1 where the picture was
+        enlarged), width_px, height_px, colour_mode, jpeg_quality.
     """
     rgb = image if image.mode == "RGB" else to_rgb(image)
     box = _crop_box(rgb.size, settings.crop)
@@ -114,7 +127,24 @@ def harmonise(image: Image.Image, settings: Harmonisation) -> tuple[bytes, dict[
         "colour_mode": settings.colour_mode,
         "jpeg_quality": settings.jpeg_quality,
     }
-    return png_bytes(picture, None), log
+    return _with_one_data_chunk(png_bytes(picture, None)), log
+
+
+def _with_one_data_chunk(png: bytes) -> bytes:
+    """Return the PNG as IHDR, one IDAT and IEND: how many chunks there are depends on nothing."""
+    chunks: dict[bytes, bytes] = {}
+    at = len(_PNG_SIGNATURE)
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        kind = png[at + 4 : at + 8]
+        chunks[kind] = chunks.get(kind, b"") + png[at + 8 : at + 8 + length]
+        at += length + 12
+    assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"], list(chunks)
+    return _PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(content)) + kind + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks.items()
+    )  # fmt: skip
 
 
 def _crop_box(size: tuple[int, int], crop: str) -> tuple[int, int, int, int]:

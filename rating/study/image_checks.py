@@ -1,15 +1,19 @@
 """What is wrong with the images of a draft: pure functions of a list of pictures."""
 
 import dataclasses
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from rating.study.harmonisation import suggested_size_px
 from rating.study.problem import Problem, named
 from rating.study.protocol import REAL_OR_SYNTHETIC, Protocol
 
-# Above this ratio between arms, how far pictures were shrunk shows in their sharpness.
-MOST_SCALE_RATIO = 1.05
+# Above this ratio between models, how far pictures were shrunk shows in their sharpness.
+MOST_SCALE_RATIO: Final = 1.05
+LEAST_KEPT_SCALE: Final = 0.96  # above it the JPEG grid is not resampled away
+LEAST_SCALE: Final = 0.6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -215,7 +219,8 @@ def _duplicate_problems(pictures: Sequence[Picture]) -> Iterator[Problem]:
             code, told = "duplicate_across_arms", "one picture cannot belong to several arms"
         else:
             code, told = "duplicate", "raters would see it twice, apart from hidden repeats"
-        yield Problem(code, f"the same pixels: {named(names)}; {told}. Remove all but one.", names[0])
+        message = f"the same pixels: {named(names)}; {told}. Remove all but one."
+        yield Problem(code, message, names[0])
 
 
 def _outside_problems(pictures: Sequence[Picture], protocol: Protocol) -> Iterator[Problem]:
@@ -297,30 +302,52 @@ def _selection_warnings(main: Sequence[Picture]) -> Iterator[Problem]:
 
 
 def _scale_warnings(main: Sequence[Picture]) -> Iterator[Problem]:
-    """Arms that were shrunk or enlarged by different factors differ in sharpness."""
+    """What resizing did to arms unequally; "where" is the setting that mends it."""
     scales: dict[str, list[float]] = defaultdict(list)
     for picture in main:
         if (scale := picture.log.get("scale")) is not None:
             scales[picture.arm].append(float(scale))
-    enlarged = sorted(arm for arm, found in scales.items() if max(found) > 1)
-    if enlarged:
-        yield Problem(
+    sides = [_native_side(picture) for picture in main if picture.log.get("crop_box")]
+    shortest = min(sides, default=0)
+    better = f"a size_px of {suggested_size_px(shortest)} suits all of them"
+    if enlarged := sorted(arm for arm, found in scales.items() if max(found) > 1):
+        yield _scale_warning(
             "enlarged",
             f"images of {named(enlarged)} are smaller than asked for and were enlarged, which "
-            "blurs them; use a size_px that no image falls short of.",
-            "harmonisation",
-            is_warning=True,
+            f"blurs them; {better}.",
         )
-    middles = {arm: sorted(found)[len(found) // 2] for arm, found in scales.items()}
+    kept = [p for p in main if p.is_real and LEAST_KEPT_SCALE < p.log.get("scale", 0) <= 1]
+    if kept:
+        yield _scale_warning(
+            "native_size_kept",
+            f"{len(kept)} real images kept their native size and with it the grid of their JPEG "
+            f"files, which generated ones do not have; {better}.",
+        )
+    if sides and max(map(max, scales.values())) < LEAST_SCALE:
+        yield _scale_warning(
+            "shrunk_much",
+            f"all images are much larger than raters will see them, the smallest {shortest} px; "
+            f"{better}.",
+        )
+    models = {p.arm for p in main if not p.is_real}
+    middles = {arm: statistics.median(found) for arm, found in scales.items() if arm in models}
     if middles and max(middles.values()) / min(middles.values()) > MOST_SCALE_RATIO:
         told = ", ".join(f"{arm} {scale:.2f}" for arm, scale in sorted(middles.items()))
-        yield Problem(
+        yield _scale_warning(
             "scales_differ",
-            f"arms were resized by different factors ({told}), which can show in their sharpness; "
-            "look at them together, or bring all to one native size first.",
-            "harmonisation",
-            is_warning=True,
+            f"models draw at different sizes and were resized by different factors ({told}), which "
+            "can show in their sharpness; draw all at one size, or say so in the report.",
         )
+
+
+def _scale_warning(code: str, message: str) -> Problem:
+    return Problem(code, message, "harmonisation", is_warning=True)
+
+
+def _native_side(picture: Picture) -> int:
+    """Return the longer side of what was kept of a picture before it was resized."""
+    left, top, right, bottom = picture.log["crop_box"]
+    return int(max(right - left, bottom - top))
 
 
 def _quoted(text: str) -> str:

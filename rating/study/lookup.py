@@ -1,6 +1,7 @@
 """Studies, raters and protocols found in the database, and what a study's state allows."""
 
 import datetime
+import functools
 import json
 
 from sqlalchemy import select
@@ -92,4 +93,10 @@ def current_protocol(session: Session, study: Study) -> Protocol:
     """Return the protocol in force, or of a draft the one that it has so far."""
     if study.status == "draft":
         return Protocol.from_dict(study.draft_protocol)
-    return Protocol.from_dict(json.loads(last_version(session, study).content))
+    return _read_protocol(last_version(session, study).content)
+
+
+@functools.lru_cache(maxsize=32)
+def _read_protocol(content: str) -> Protocol:
+    # Read with every request of a rater, and never changed once written.
+    return Protocol.from_dict(json.loads(content))

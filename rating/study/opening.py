@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -132,21 +132,31 @@ def write_version(
 def write_items(session: Session, study: Study, protocol: Protocol) -> dict[str, int]:
     """Write the items of a study: each main item with its repeat; return how many of each kind."""
     pictures = _pictures(session, study)
-    counts: dict[str, int] = defaultdict(int)
+    display = protocol.display
+    groups: list[tuple[str, list[_Picture]]] = []
     for kind in ("main", "practice", "check"):
         of_kind = [picture for picture in pictures if picture.role == kind]
-        if protocol.display == "side_by_side":
-            groups = _groups_by_prompt([picture for picture in of_kind if not picture.is_real])
+        if display == "side_by_side":
+            grouped = _groups_by_prompt([picture for picture in of_kind if not picture.is_real])
         else:
-            groups = [[picture] for picture in of_kind]
-        for group in groups:
-            item = _write_item(session, study, protocol.display, kind, group, None)
-            counts[kind] += 1
-            if kind == "main":
-                _write_item(session, study, protocol.display, "repeat", group, item.id)
-                counts["repeat"] += 1
+            grouped = [[picture] for picture in of_kind]
+        groups += [(kind, group) for group in grouped]
+    items = [_item(study, display, kind, group, None) for kind, group in groups]
+    session.add_all(items)
     session.flush()
-    return dict(counts)
+    repeats = [
+        _item(study, display, "repeat", group, item.id)
+        for item, (kind, group) in zip(items, groups, strict=True)
+        if kind == "main"
+    ]
+    session.add_all(repeats)
+    session.flush()
+    shown = [group for _, group in groups] + [group for kind, group in groups if kind == "main"]
+    for item, group in zip(items + repeats, shown, strict=True):
+        for picture in group:
+            session.add(ItemStimulus(study_id=study.id, item_id=item.id, stimulus_id=picture.id))
+    session.flush()
+    return dict(Counter(item.kind for item in items + repeats))
 
 
 def _pictures(session: Session, study: Study) -> list[_Picture]:
@@ -172,26 +182,16 @@ def _groups_by_prompt(pictures: Sequence[_Picture]) -> list[list[_Picture]]:
     return list(groups.values())
 
 
-def _write_item(
-    session: Session,
-    study: Study,
-    display: str,
-    kind: str,
-    pictures: Sequence[_Picture],
-    repeat_of_id: int | None,
+def _item(
+    study: Study, display: str, kind: str, group: Sequence[_Picture], repeat_of_id: int | None
 ) -> Item:
-    item = Item(
+    return Item(
         study_id=study.id,
         kind=kind,
         display=display,
-        prompt_id=pictures[0].prompt_id,
+        prompt_id=group[0].prompt_id,
         repeat_of_id=repeat_of_id,
     )
-    session.add(item)
-    session.flush()
-    for picture in pictures:
-        session.add(ItemStimulus(study_id=study.id, item_id=item.id, stimulus_id=picture.id))
-    return item
 
 
 def _write_questions(session: Session, study: Study, protocol: Protocol) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from rating.study import conduct, drafts, opening
 from rating.study.conduct import Invitation
-from rating.study.drafts import PreparedImage
 from rating.study.harmonisation import Harmonisation
+from rating.study.preparation import PreparedImage
 from rating.study.protocol import Protocol
 
 TITLE = "Quick study"

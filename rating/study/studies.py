@@ -36,6 +36,7 @@ from rating.study.lookup import (
     require_status,
 )
 from rating.study.offered import OfferedImage
+from rating.study.preparation import prepare_images
 from rating.study.protocol import Protocol
 from rating.study.summaries import (
     StimulusView,
@@ -152,7 +153,7 @@ class Studies:
             actor:         Who makes it.
         """
         settings = harmonisation or Harmonisation()
-        prepared = drafts.prepare_images(offered, settings)
+        prepared = prepare_images(offered, settings)
         with self._database.write() as session:
             study = drafts.new_study(session, title, kind, protocol, seed, actor)
             if prepared:
@@ -194,7 +195,7 @@ class Studies:
         with self._database.read() as session:
             used = require_status(find_study(session, code), "draft").harmonisation
         settings = harmonisation or (Harmonisation() if used is None else Harmonisation(**used))
-        prepared = drafts.prepare_images(offered, settings)  # slow, so outside the transaction
+        prepared = prepare_images(offered, settings)  # slow, so outside the transaction
         with self._claim(code, "draft") as (session, study):
             return drafts.add_prepared(session, study, prepared, settings, actor)
 
@@ -240,7 +241,7 @@ class Studies:
             NotReadyError: With everything that keeps the study from opening.
         """
         settings = Harmonisation()
-        prepared = drafts.prepare_images(offered, settings)
+        prepared = prepare_images(offered, settings)
         with self._database.write() as session:
             return quick.open_pilot(session, prepared, settings, title, raters, actor)
 

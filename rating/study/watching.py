@@ -70,7 +70,7 @@ class Progress:
         most_exposure:     Raters who have the main item that most have.
         dropped_out:       Raters who enrolled and will not finish.
         top_up_raters:     Raters who would have to enrol to close the spread; 0 where it is closed.
-        primary_question:  Whose precision is told; "" where no plan names one.
+        primary_question:  Whose precision is told; "" where it is a preference, which has no mean.
         standard_error:    Of the mean of its main answers over all arms, see
                            `pooled_standard_error`; None where there are too few.
         precision_answers: How many answers that figure rests on.
@@ -225,9 +225,9 @@ def _checks(session: Session, study: Study) -> dict[int, list[bool]]:
 
 
 def _primary_question(protocol: Protocol) -> str:
-    if protocol.plan is not None:
-        return protocol.plan.primary_question
     codes = [question.code for question in protocol.questions if question.kind == "scale"]
+    if protocol.plan is not None:
+        return protocol.plan.primary_question if protocol.plan.primary_question in codes else ""
     return REALISM if REALISM in codes else next(iter(codes), "")
 
 

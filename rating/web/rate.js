@@ -2,7 +2,7 @@
 const API = "/rate/api/";
 const SAVING = "Your answer is kept here and is sent as soon as it is back.";
 const READING = "Trying again…";
-const STALE_MS = 3000;
+const STALE_MS = 1500;
 
 const drafts = createDrafts();
 const connection = createConnection();
@@ -164,8 +164,7 @@ async function post(name, body) {
     if (status === 409) toast(values.error?.message ?? "");
     return "";
   }
-  return [values.error?.message, ...Object.values(values.error?.fields ?? {})].filter(Boolean).join(" ")
-    || "The server could not take this. Try again.";
+  return values.error?.message || "The server could not take this. Try again.";
 }
 
 async function commit() {
@@ -189,7 +188,7 @@ async function deliver(path, body) {
     else if (path.endsWith("revise")) toast("Change saved.", 2500);
   } else if (status === 422 || status === 413) {
     screen.release(values.error?.fields ?? {});
-    toast([message, ...Object.values(values.error?.fields ?? {})].join(" ") || "This could not be taken as it is.");
+    toast(message || "This could not be taken as it is.");
   } else {
     // It is kept as it was sent, so that trying again cannot save it twice.
     openDialog("Not saved yet",

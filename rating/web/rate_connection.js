@@ -1,6 +1,6 @@
 // Talks JSON to the server. What must arrive is sent again, unchanged, until the server answers.
 const PATIENCE_MS = 20_000;
-const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
+const WAITS_MS = [500, 1000, 2000, 4000, 5000];
 const MOST_SERVER_ERRORS = 4;
 
 function createConnection() {

@@ -68,28 +68,30 @@ function createExtras(item, input, told) {
   addPanel("mark", "Mark", "M", markHint, markList);
   addPanel("remark", "Remark", "R", remark, make("p.r-quiet", {}, "Please name nobody in a remark."));
 
-  function removeMark(index) {
-    input.marks.splice(index, 1);
+  function removeMark(at) {
+    input.marks.splice(at, 1);
     told.onChange();
     draw();
-    say(`Point ${index + 1} removed.`);
+    say("The point is removed.");
   }
   function drawMarks() {
     markHint.textContent = input.marks.length >= MOST_MARKS
       ? `No more than ${MOST_MARKS} points.`
       : matchMedia("(pointer: fine)").matches ? "Keys: arrows move the cross, Enter marks, Delete removes the last point." : "";
     markHint.hidden = !markHint.textContent;
-    markList.replaceChildren(...input.marks.map((mark, index) => {
-      const kind = make("select", { "aria-label": `What is at point ${index + 1}`, onchange: () => {
+    // Numbered within each picture, as on it.
+    markList.replaceChildren(...input.marks.map((mark, at) => {
+      const number = input.marks.slice(0, at + 1).filter((each) => each.slot === mark.slot).length;
+      const kind = make("select", { "aria-label": `What is at point ${number}`, onchange: () => {
         mark.tag = kind.value || null;
         told.onChange();
       } }, make("option", { value: "" }, "no tag"), ...item.tags.map((tag) => make("option", { value: tag }, tag)));
       kind.value = mark.tag ?? "";
       return make("li", {},
-        make("span.r-mark-number", {}, String(index + 1)),
+        make("span.r-mark-number", {}, String(number)),
         slots.length > 1 ? make("span", {}, `Image ${slotName(mark.slot)}`) : null,
         item.tags.length ? kind : null,
-        button("Remove", () => removeMark(index), { "aria-label": `Remove point ${index + 1}` }));
+        button("Remove", () => removeMark(at), { "aria-label": `Remove point ${number}` }));
     }));
   }
   function count(name, number, word) {
@@ -123,7 +125,7 @@ function createExtras(item, input, told) {
       input.marks.push({ slot, x: rounded(x), y: rounded(y), tag: null });
       told.onChange();
       draw();
-      say(`Point ${input.marks.length} marked.`);
+      say("Point marked.");
     },
     removeLastMark: () => { if (input.marks.length) removeMark(input.marks.length - 1); },
     lock(is) { for (const each of made.querySelectorAll("button, select, textarea")) each.disabled = is; },

@@ -1,4 +1,5 @@
 // The item screen: the picture, the questions of the present step, and the one button that commits.
+const MOST_VISIBLE_MS = 24 * 3600 * 1000;
 const MOMENT_MS = 1500; // between the last tap and going on, to change one's mind
 
 // `told` has: onCommit(), onPrevious(), onCancel(), onInput(input)
@@ -198,7 +199,7 @@ function createItemScreen(store, drafts, told) {
       return {
         item: item.token, step: item.step, key: newKey(), answers: input.answers,
         cannot_judge: input.cannot_judge, is_seen_before: input.is_seen_before, tags: input.tags,
-        marks: input.marks, remark: input.remark.trim(), visible_ms: input.visible_ms,
+        marks: input.marks, remark: input.remark.trim(), visible_ms: Math.min(input.visible_ms, MOST_VISIBLE_MS),
         viewport: [window.innerWidth, window.innerHeight], device_pixel_ratio: window.devicePixelRatio || 1,
       };
     },

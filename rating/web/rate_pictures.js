@@ -214,8 +214,7 @@ function createPictures(told) {
     drawMarks(marks) {
       for (const each of stages) {
         for (const old of each.frame.querySelectorAll(".r-mark")) old.remove();
-        marks.forEach((mark, index) => {
-          if (mark.slot !== each.slot) return;
+        marks.filter((mark) => mark.slot === each.slot).forEach((mark, index) => {
           each.frame.append(make("span.r-mark", {
             "aria-hidden": "true", style: { left: `${mark.x * 100}%`, top: `${mark.y * 100}%` },
           }, String(index + 1)));

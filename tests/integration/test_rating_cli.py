@@ -241,6 +241,11 @@ def bad_inputs(folder: Path, code: str) -> list[tuple[list[object], str]]:
         (["lock", code], "Not confirmed"),
         (["verify", "nostudy"], "no study"),
         (["backup", bad], "is there already"),
+        (["audit-blinding", "nostudy", "--http-only"], "no study"),
+        (["audit-blinding", code, "--base-url", "x"], "--base-url"),
+        (["plan", "--raters", "0"], "raters is 0"),
+        (["plan", "--variance", "noise=1"], "--variance cannot be 'noise=1'"),
+        (["plan", "--variance", "residual=-1"], "--variance cannot be 'residual=-1'"),
         (["polish", code], "invalid choice: 'polish'"),
         ([], "required: COMMAND"),
     ]
@@ -257,6 +262,17 @@ def test_bad_input_is_answered_clearly_with_nothing_half_done(
         assert len(errors) == 1, arguments
         assert told in printed, arguments
     assert everything(terminal) == before
+
+
+def test_a_plan_takes_stated_variances(terminal: Terminal):
+    typical = terminal.run("plan", "--raters", 5, "--prompts", 12)
+    stated = terminal.run("plan", "--raters", 5, "--prompts", 12, "--variance", "residual=3")
+    assert "typical" in typical and "stated" in stated
+    errors = [
+        float(re.search(rf"^{case}.*? 5 +([\d.]+)", printed, re.MULTILINE)[1])
+        for case, printed in (("typical", typical), ("stated", stated))
+    ]
+    assert errors[0] < errors[1]
 
 
 def test_a_home_without_studies_is_told_and_not_made(terminal: Terminal):

@@ -177,7 +177,7 @@ def test_pictures_are_the_stored_bytes_and_alike_in_everything_else(
                 select(AssignmentSlot.token, StimulusImage.png).join(
                     StimulusImage, StimulusImage.stimulus_id == AssignmentSlot.stimulus_id
                 )
-            ).tuples()
+            ).all()
         )
     heads = []
     for _ in range(6):

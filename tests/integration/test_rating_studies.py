@@ -9,8 +9,10 @@ import datetime
 import hashlib
 import itertools
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select, update
@@ -44,6 +46,7 @@ from rating.storage.models import (
     Study,
 )
 from rating.study import unblinding
+from rating.study.conduct import invite_auditor
 from rating.study.harmonisation import Harmonisation
 from rating.study.lookup import find_study
 from rating.study.protocol import Protocol
@@ -53,6 +56,7 @@ from tests.rating_study import (
     ARMS,
     SIZE_PX,
     TITLE,
+    enrol,
     offered,
     study_images,
     write_draft,
@@ -257,6 +261,12 @@ def test_new_images_need_a_new_look_for_identifiers(studies: Studies, database: 
     studies.attest_identifiers(code, "A. Tester")
     with database.read() as session:
         assert find_study(session, code).identifiers_attested_by == "A. Tester"
+
+
+def test_a_text_that_no_database_keeps_is_told(studies: Studies):
+    code = studies.create("T")
+    with pytest.raises(StimulusError, match="NUL character"):
+        studies.add_images(code, [offered(1, ARMS[0], "a\0b")])
 
 
 def test_a_draft_that_fails_on_its_images_is_not_made(studies: Studies, database: Database):
@@ -478,6 +488,48 @@ def test_a_new_link_voids_the_old_one_and_its_browsers(studies: Studies, databas
     assert open_sign_ins(database, rater.id) == 0
 
 
+def at_once(*acts: Callable[[], object]) -> list[object]:
+    """Runs acts in threads that start together; returns what each gave or raised."""
+    gate = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], object]) -> object:
+        gate.wait()
+        try:
+            return act()
+        except RatingError as error:
+            return error
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def test_raters_invited_at_once_get_codes_of_their_own(studies: Studies, database: Database):
+    code = write_study(database)
+    found = at_once(*[lambda: studies.invite(code, 3)] * 4)
+    codes = [each.rater_code for invitations in found for each in invitations]
+    assert sorted(codes) == [f"R{number:02d}" for number in range(1, 13)]
+    assert studies.verify(code) == []
+
+
+def test_an_auditor_counts_nowhere(studies: Studies, database: Database):
+    code = write_study(database, 2, 4, 2, 0)
+    studies.invite(code)
+    with database.write() as session:
+        token = invite_auditor(session, find_study(session, code))
+    rater_id = enrol(database, token)
+    with database.read() as session:
+        assert session.get_one(Rater, rater_id).is_audit
+    progress = studies.progress(code)
+    assert [each.code for each in progress.raters] == ["R01"]
+    assert (progress.least_exposure, progress.most_exposure) == (0, 0)
+    assert studies.summary(code).raters == 1
+    assert studies.summary(code).answers_expected == 0
+    assert studies.prepare_lock(code).raters_unfinished == ()
+    assert [each.rater_code for each in studies.invite(code)] == ["R02"]
+    with pytest.raises(RaterError, match="no rater 'A01'"):
+        studies.revoke(code, "A01")
+
+
 # Conduct
 
 
@@ -518,6 +570,24 @@ def test_an_extension_is_a_logged_version_in_which_nothing_else_changes(
         with pytest.raises(ProtocolError, match=told):
             studies.extend(code, **{"reason": "x", **change})
     assert len(rows(database, ProtocolVersion, code)) == 3
+
+
+def test_a_coordinator_can_end_a_part_and_erase_it(studies: Studies, database: Database):
+    code = write_study(database, 2, 4, 2, 0)
+    studies.invite(code, 2)
+    for rater in ("R01", "R02"):
+        rate(database, code, rater, lambda item: 3)
+    studies.withdraw(code, "R01", is_erasing=False)
+    assert studies.prepare_lock(code).answers == 2 * 10 * 3
+    studies.withdraw(code, "R01", is_erasing=True, actor="command line")
+    assert len(rows(database, Answer, code)) == 10 * 3
+    assert [each.state for each in studies.progress(code).raters] == ["withdrawn", "completed"]
+    with pytest.raises(RaterError, match="has withdrawn"):
+        studies.renew_link(code, "R01")
+    assert [(kind, actor) for kind, actor, _ in events(database, code)][-2:] == [
+        ("withdrawn", "coordinator"), ("erased", "command line"),
+    ]  # fmt: skip
+    assert studies.verify(code) == []
 
 
 # Watching
@@ -623,6 +693,15 @@ def test_a_lock_needs_the_title_returns_the_root_hash_and_happens_once(
     with pytest.raises(StudyStateError, match="is locked"):
         studies.lock(code, TITLE)
     assert studies.root_hash(code) == root
+
+
+def test_of_two_locks_at_once_one_is_refused(studies: Studies, database: Database):
+    code = write_study(database)
+    found = at_once(*[lambda: studies.lock(code, TITLE)] * 3)
+    assert sorted(type(each).__name__ for each in found) == [
+        "StudyStateError", "StudyStateError", "str",
+    ]  # fmt: skip
+    assert studies.verify(code) == []
 
 
 def test_after_the_lock_nothing_changes(studies: Studies, database: Database):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rating.errors import DesignError
@@ -24,6 +24,7 @@ from rating.study.design import (
     feasibility,
 )
 from rating.study.protocol import Protocol
+from rating.study.seeded import Draws
 from rating.study.spacing import arm_order, spread_times
 
 REPEAT_IDS = 100_000
@@ -159,39 +160,40 @@ def broken_rules(trial: Trial, order: Sequence[PlannedItem]) -> list[str]:
 
 
 @st.composite
-def trials(draw: st.DrawFn, side_by_side: bool | None = None) -> Trial:
+def trials(draw: st.DrawFn) -> Trial:
     arms = draw(st.integers(2, 5))
     prompts = draw(st.one_of(st.integers(1, 8), st.integers(1, 60)))
-    is_side_by_side = draw(st.booleans()) if side_by_side is None else side_by_side
+    is_side_by_side = draw(st.booleans())
     reals = 0 if is_side_by_side else draw(st.one_of(st.just(0), st.integers(0, 60)))
-    whole = prompts * (1 if is_side_by_side else arms) + reals
+    size = 1 if is_side_by_side else arms
+    whole = prompts * size + reals
+    checks = draw(st.integers(0, 10))
     return build(
         arms=arms,
         prompts=prompts,
         reals=reals,
-        checks=draw(st.integers(0, 10)),
+        checks=checks,
         practice=draw(st.integers(0, 10)),
         seed=draw(st.integers(0, 2**63 - 1)),
         side_by_side=is_side_by_side,
-        items_per_rater=draw(st.none() | st.integers(1, whole + 5)),
+        items_per_rater=draw(st.none() | st.integers(size, whole + 5)),
         repeat_share=draw(st.floats(0, 0.5)),
         washout_items=draw(st.one_of(st.integers(0, 12), st.integers(0, 40))),
-        check_items=draw(st.integers(0, 10)),
+        check_items=draw(st.integers(0, checks)),
         practice_items=draw(st.integers(0, 10)),
         planned_raters=draw(st.integers(1, 20)),
     )
 
 
 PROPERTY = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
 @PROPERTY
 @given(trial=trials(), data=st.data())
 def test_every_order_of_a_feasible_study_keeps_every_rule(trial: Trial, data: st.DataObject):
-    if trial.problems():
-        return
+    assume(not trial.problems())
     for _ in range(data.draw(st.integers(1, 8))):
         assert broken_rules(trial, trial.enrol()) == []
     for rater in data.draw(st.sets(st.sampled_from(sorted(trial.orders)))):
@@ -204,8 +206,8 @@ def test_every_order_of_a_feasible_study_keeps_every_rule(trial: Trial, data: st
 @given(trial=trials(), raters=st.integers(1, 20))
 def test_main_items_never_differ_by_more_than_one_rater(trial: Trial, raters: int):
     largest = max(len(group.units) for group in trial.sets)
-    if (trial.protocol.items_per_rater or 2 * largest) < 2 * largest or trial.problems():
-        return
+    assume((trial.protocol.items_per_rater or 2 * largest) >= 2 * largest)
+    assume(not trial.problems())
     for _ in range(raters):
         trial.enrol()
         assert max(trial.main_counts()) - min(trial.main_counts()) <= 1
@@ -215,8 +217,8 @@ def test_main_items_never_differ_by_more_than_one_rater(trial: Trial, raters: in
 @given(trial=trials(), data=st.data())
 def test_top_up_raters_close_the_spread_that_drop_outs_left(trial: Trial, data: st.DataObject):
     largest = max(len(group.units) for group in trial.sets)
-    if (trial.protocol.items_per_rater or 2 * largest) < 2 * largest or trial.problems():
-        return
+    assume((trial.protocol.items_per_rater or 2 * largest) >= 2 * largest)
+    assume(not trial.problems())
     for _ in range(data.draw(st.integers(1, 12))):
         trial.enrol()
     for rater in data.draw(st.sets(st.sampled_from(sorted(trial.orders)))):
@@ -239,8 +241,7 @@ def test_repeats_are_balanced_to_within_one_where_all_rate_all(trial: Trial, rat
         items_per_rater=None,
         washout_items=min(trial.protocol.washout_items, len(trial.units) // 3),
     )
-    if len(trial.sets) + len(trial.reals) < 4 or trial.problems():
-        return
+    assume(len(trial.sets) + len(trial.reals) >= 4 and not trial.problems())
     for _ in range(raters):
         trial.enrol()
         assert max(trial.repeat_counts()) - min(trial.repeat_counts()) <= 1
@@ -257,8 +258,7 @@ def test_repeats_of_part_of_the_items_are_balanced_to_within_two(seed: int):
 @PROPERTY
 @given(trial=trials(), mixing=st.randoms())
 def test_the_same_inputs_give_the_same_order_however_rows_were_read(trial: Trial, mixing):
-    if trial.problems():
-        return
+    assume(not trial.problems())
     trial.enrol()
     expected = trial.enrol()
     del trial.orders[1]
@@ -361,9 +361,8 @@ def test_places_of_real_images_are_all_alike(raters_have: int | None):
     repeat_share = [0, 0]
     studies = 3000
     for seed in range(studies):
-        trial = build(prompts=5, reals=5, seed=seed) if raters_have is None else build(
-            prompts=20, reals=20, seed=seed, items_per_rater=raters_have
-        )
+        images = 5 if raters_have is None else 20
+        trial = build(prompts=images, reals=images, seed=seed, items_per_rater=raters_have)
         order = trial.enrol()
         for at, item in enumerate([item for item in order if item.kind == "main"]):
             share[at] += trial.by_id[item.item_id].is_real
@@ -524,8 +523,6 @@ def test_checks_are_shared_out_evenly_and_stay_inside():
 
 
 def test_moments_are_all_alike_for_sets_of_any_size():
-    from rating.study.seeded import Draws
-
     draws = Draws("test")
     for count in (1, 2, 3, 5):
         times = [moment for _ in range(4000) for moment in spread_times(count, draws)]

@@ -82,7 +82,8 @@ def test_every_fault_is_told_at_once():
         "colour: no such field", "display: 'triple' is not one of single, side_by_side",
         "items_per_rater: a whole number is needed, not 'all'", "can_revise: true or false",
         "repeat_share: a number", "specialties: a list", "questions[1].text: a text",
-        "questions[1].labels: is missing", "questions[2]: a group", "consent.text: the text has a NUL",
+        "questions[1].labels: is missing", "questions[2]: a group",
+        "consent.text: the text has a NUL",
         "plan.equivalence_margin: a number", "plan.cannot_judge: 'maybe' is not one of",
     ):  # fmt: skip
         assert part in told

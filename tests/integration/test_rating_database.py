@@ -1,0 +1,301 @@
+"""Contract: the database of studies refuses what must not be, says why, and can be copied in use.
+
+Constraints are tried in the database itself, on SQLite and on PostgreSQL.
+"""
+
+import datetime
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from rating.errors import DatabaseError, StudyNotFoundError
+from rating.storage.database import Database, lock_study, sqlite_url
+from rating.storage.models import (
+    Answer,
+    AnswerVersion,
+    Arm,
+    Assignment,
+    AssignmentSlot,
+    Event,
+    Item,
+    Mark,
+    Prompt,
+    ProtocolVersion,
+    Rater,
+    SignIn,
+    Stimulus,
+    Study,
+    Submission,
+)
+from rating.study.studies import Studies
+from tests.rating_play import play_items
+from tests.rating_study import enrol, invite, write_study
+
+NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.UTC)
+
+
+def first(session: Session, table: Any) -> Any:
+    return session.scalars(select(table).order_by(table.id).limit(1)).one()
+
+
+def copy(row: Any, **changes: Any) -> Any:
+    """Returns a new row like another, with changes."""
+    values = {
+        column.key: getattr(row, column.key)
+        for column in row.__table__.columns
+        if column.key != "id"
+    }
+    return type(row)(**{**values, **changes})
+
+
+def other_study(session: Session) -> int:
+    """Returns the key of a second study, so that a row can be tried to point across."""
+    return session.scalars(select(Study.id).order_by(Study.id.desc()).limit(1)).one()
+
+
+FORBIDDEN: dict[str, Callable[[Session], Any]] = {
+    "an answer twice": lambda s: s.add(copy(first(s, Answer))),
+    "an answer of value and cannot judge": lambda s: setattr(
+        first(s, Answer), "is_cannot_judge", True
+    ),
+    "an answer without value": lambda s: setattr(first(s, Answer), "value", None),
+    "an item twice for a rater": lambda s: s.add(
+        copy(first(s, Assignment), position=999, token="t" * 20)
+    ),
+    "two items in one place": lambda s: s.add(
+        copy(first(s, Assignment), item_id=unused_item(s), token="t" * 20)
+    ),
+    "a token twice": lambda s: s.add(copy(first(s, AssignmentSlot), slot=5)),
+    "a step twice": lambda s: s.add(copy(first(s, Submission), key="other-key")),
+    "a request twice": lambda s: s.add(copy(first(s, Submission), step=7)),
+    "submitted but never shown": lambda s: setattr(first(s, Assignment), "shown_at", None),
+    "a rater's place twice": lambda s: s.add(
+        copy(first(s, Rater), code="R99", link_sha256="f" * 64)
+    ),
+    "enrolled without consent": lambda s: s.add(
+        Rater(study_id=1, code="R98", link_sha256="e" * 64, invited_at=NOW, enrolled_at=NOW,
+              enrolment_index=55)
+    ),
+    "a main stimulus without an arm": lambda s: setattr(
+        s.scalars(select(Stimulus).where(Stimulus.role == "main").limit(1)).one(), "arm_id", None
+    ),
+    "a repeat of nothing": lambda s: setattr(
+        s.scalars(select(Item).where(Item.kind == "repeat").limit(1)).one(), "repeat_of_id", None
+    ),
+    "an item of another study": lambda s: setattr(first(s, Assignment), "study_id", other_study(s)),
+    "an arm of another study": lambda s: s.add(
+        copy(first(s, Stimulus), study_id=other_study(s))
+    ),
+    "a study of no known kind": lambda s: setattr(first(s, Study), "kind", "secret"),
+    "an open study never opened": lambda s: setattr(first(s, Study), "opened_at", None),
+    "a lock without root hash": lambda s: setattr(first(s, Study), "status", "locked"),
+    "an arm twice": lambda s: s.add(copy(first(s, Arm))),
+    "a prompt twice": lambda s: s.add(copy(first(s, Prompt))),
+    "a protocol version twice": lambda s: s.add(copy(first(s, ProtocolVersion))),
+    "an event twice": lambda s: s.add(copy(first(s, Event))),
+    "a mark outside the picture": lambda s: s.add(
+        Mark(assignment_slot_id=first(s, AssignmentSlot).id, number=1, x=1.5, y=0)
+    ),
+    "a rater's sign-in without a rater": lambda s: s.add(
+        SignIn(token_sha256="d" * 64, role="rater", created_at=NOW)
+    ),
+    "deleting a study with answers": lambda s: s.delete(first(s, Study)),
+    "deleting an answer with history": lambda s: s.delete(first(s, Answer)),
+    "deleting an item that was assigned": lambda s: s.execute(text("DELETE FROM item")),
+}  # fmt: skip
+
+
+def unused_item(session: Session) -> int:
+    used = select(Assignment.item_id)
+    return session.scalars(select(Item.id).where(Item.id.not_in(used)).limit(1)).one()
+
+
+@pytest.fixture(scope="module", params=("sqlite", "postgresql"))
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A database with an open study under way and a second one; nothing in it may change."""
+    from tests.rating_database import postgres_database
+
+    def fill(url: str) -> Database:
+        opened = Database.open(url)
+        code = write_study(opened, 2, 4, 2, 1)
+        rater_id = enrol(opened, invite(opened, code)[0][1])
+        from rating.study.desk import RatingDesk
+
+        play_items(RatingDesk(opened, "0"), rater_id, 3)
+        write_study(opened, 2, 4, 2, 1, title="Another")
+        return opened
+
+    if request.param == "sqlite":
+        opened = fill(sqlite_url(tmp_path_factory.mktemp("filled")))
+        yield opened
+        opened.close()
+        return
+    server = request.getfixturevalue("postgres_server")
+    with postgres_database(server) as url:
+        opened = fill(url)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("act", FORBIDDEN)
+def test_the_database_itself_refuses(filled: Database, act: str):
+    with pytest.raises(IntegrityError), filled.write() as session:
+        FORBIDDEN[act](session)
+        session.flush()
+    with filled.read() as session:  # nothing of it stayed, and the connection is usable
+        assert session.scalars(select(Study.status)).all() == ["open", "open"]
+
+
+def test_answers_and_their_history_go_together(filled: Database):
+    with filled.read() as session:
+        answers = session.scalars(select(Answer.id)).all()
+        versions = session.scalars(select(AnswerVersion.answer_id)).all()
+    assert sorted(answers) == sorted(versions) and answers
+
+
+def test_an_error_leaves_nothing_of_a_transaction(database: Database):
+    with pytest.raises(ZeroDivisionError), database.write() as session:
+        session.add(
+            Study(code="abc", title="t", kind="pilot", seed=1, draft_protocol={}, created_at=NOW)
+        )
+        session.flush()
+        _ = 1 / 0
+    with database.read() as session:
+        assert session.scalars(select(Study)).all() == []
+
+
+def test_moments_come_back_as_they_were_in_utc(database: Database):
+    zone = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=zone)
+    with database.write() as session:
+        session.add(
+            Study(code="abc", title="t", kind="pilot", seed=2**62, draft_protocol={"a": [1]},
+                  created_at=moment)
+        )  # fmt: skip
+    with database.read() as session:
+        study = session.scalars(select(Study)).one()
+    assert study.created_at == moment and study.created_at.utcoffset() == datetime.timedelta(0)
+    assert study.seed == 2**62 and study.draft_protocol == {"a": [1]}
+    with pytest.raises(ValueError, match="time zone"), database.write() as session:
+        session.add(copy(study, code="def", created_at=moment.replace(tzinfo=None)))
+        try:
+            session.flush()
+        except Exception as error:  # SQLAlchemy wraps what the type raised
+            raise (error.__cause__ or error) from None
+
+
+def test_a_study_that_is_held_keeps_others_waiting(database: Database):
+    code = Studies(database).create("Held", kind="pilot")
+    with database.read() as session:
+        study_id = session.scalars(select(Study.id).where(Study.code == code)).one()
+    order: list[str] = []
+    is_held = threading.Event()
+
+    def second() -> None:
+        is_held.wait()
+        with database.write() as session:
+            lock_study(session, study_id)
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    with database.write() as session:
+        lock_study(session, study_id).title = "Changed"
+        is_held.set()
+        waiting.join(0.3)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+    with pytest.raises(StudyNotFoundError), database.write() as session:
+        lock_study(session, 10_000)
+
+
+def test_a_copy_made_in_use_holds_everything(sqlite_database: Database, tmp_path: Path):
+    code = write_study(sqlite_database, 2, 4, 2, 1)
+    with sqlite_database.write() as session:
+        session.scalars(select(Study)).one().title = "Not committed"
+        session.flush()
+        target = sqlite_database.backup(tmp_path / "copies" / "studies.sqlite3")
+    copied = Database.open(f"sqlite:///{target}")
+    with copied.read() as session:
+        assert session.scalars(select(Study.title)).all() == ["Test study"]
+        assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+    assert Studies(copied).progress(code).status == "open"
+    copied.close()
+    with pytest.raises(DatabaseError, match="there already"):
+        sqlite_database.backup(target)
+
+
+def test_a_copy_that_cannot_be_written_leaves_nothing(sqlite_database: Database, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseError, match="cannot be copied"):
+        sqlite_database.backup(tmp_path / "file" / "studies.sqlite3")
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_postgresql_is_backed_up_by_its_own_tool(postgres_server: str, tmp_path: Path):
+    from tests.rating_database import postgres_database
+
+    with postgres_database(postgres_server) as url:
+        opened = Database.open(url)
+        with pytest.raises(DatabaseError, match="pg_dump"):
+            opened.backup(tmp_path / "copy")
+        opened.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("not a url", "cannot be read"),
+        ("mysql://root:hidden@localhost/x", "mysql"),
+        ("sqlite://", "in a file"),
+        ("sqlite:////nowhere/at/all/studies.sqlite3", "no folder"),
+        ("postgresql://rater:hidden@127.0.0.1:1/x", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(url: str, said: str):
+    with pytest.raises(DatabaseError, match=said) as refused:
+        Database.open(url)
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path):
+    file = tmp_path / "studies.sqlite3"
+    file.write_bytes(b"These are my holiday notes, not a database at all." * 100)
+    before = file.read_bytes()
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        Database.open(sqlite_url(tmp_path))
+    assert file.read_bytes() == before
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path):
+    with sqlite3.connect(tmp_path / "studies.sqlite3") as connection:
+        connection.execute("CREATE TABLE study (name TEXT)")
+    connection.close()
+    with pytest.raises(DatabaseError, match="without a revision"):
+        Database.open(sqlite_url(tmp_path))
+
+
+def test_a_password_is_shown_nowhere(tmp_path: Path):
+    opened = Database.open(sqlite_url(tmp_path))
+    assert "studies.sqlite3" in repr(opened)
+    opened.close()
+    assert opened.is_sqlite and (tmp_path / "studies.sqlite3").is_file()
+
+
+def test_every_commit_of_sqlite_reaches_the_disk(sqlite_database: Database):
+    with sqlite_database.read() as session:
+        pragmas = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {
+        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000
+    }  # fmt: skip

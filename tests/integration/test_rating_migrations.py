@@ -1,0 +1,212 @@
+"""Contract: a database of any earlier revision comes to the newest with all it holds, or stays.
+
+Revisions to come are played with a copy of the scripts to which two are added.
+"""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from rating.errors import DatabaseError, NewerDatabaseError
+from rating.storage import migration
+from rating.storage.database import Database, sqlite_url
+from rating.storage.events import verify_events
+from rating.storage.models import Base
+from rating.study.desk import RatingDesk
+from rating.study.lookup import find_study
+from rating.study.studies import Studies
+from tests.rating_database import postgres_database
+from tests.rating_play import play_items
+from tests.rating_study import enrol, invite, write_study
+from tests.server import ROOT
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{name}"
+down_revision = "{before}"
+
+
+def upgrade():
+    with op.batch_alter_table("study") as table:
+        table.add_column(sa.Column("note_{name}", sa.Text(), server_default="kept"))
+    {more}
+"""
+
+
+def add_revision(folder: Path, name: str, before: str, more: str = "") -> None:
+    script = LATER.format(name=name, before=before, more=more or "pass")
+    (folder / "versions" / f"{name}.py").write_text(script, encoding="utf-8")
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the scripts that revisions can be added to."""
+    copied = tmp_path / "scripts"
+    shutil.copytree(migration.SCRIPTS, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migration, "SCRIPTS", copied)
+    return copied
+
+
+def fill(url: str) -> str:
+    opened = Database.open(url)
+    code = write_study(opened, 2, 4, 2, 1)
+    play_items(RatingDesk(opened, "0"), enrol(opened, invite(opened, code)[0][1]), 3)
+    opened.close()
+    return code
+
+
+def rows_of(url: str) -> dict[str, list[tuple]]:
+    """Returns all rows of all tables, columns that a later revision added left out."""
+    opened = Database.open(url)
+    with opened.read() as session:
+        found = {
+            name: [
+                tuple(row) for row in session.execute(table.select().order_by(*table.primary_key))
+            ]
+            for name, table in Base.metadata.tables.items()
+        }
+    opened.close()
+    return found
+
+
+def test_the_scripts_make_exactly_the_tables_of_the_models(database: Database):
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_revisions_are_read_without_importing_them():
+    directory = ScriptDirectory(str(migration.SCRIPTS))
+    known = [script.revision for script in directory.walk_revisions()][::-1]
+    assert list(migration.revisions()) == known and directory.get_current_head() == known[-1]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("revision", migration.revisions())
+def test_every_earlier_revision_comes_to_the_newest_with_all_its_rows(
+    request: pytest.FixtureRequest, tmp_path: Path, scripts: Path, kind: str, revision: str
+):
+    if kind == "postgresql":
+        with postgres_database(request.getfixturevalue("postgres_server")) as url:
+            _migrate_with_rows(url, scripts, revision)
+    else:
+        _migrate_with_rows(sqlite_url(tmp_path), scripts, revision)
+
+
+def _migrate_with_rows(url: str, scripts: Path, revision: str) -> None:
+    last = migration.revisions()[-1]
+    opened = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    migration.migrate(opened, None, target=revision)
+    opened.dispose()
+    if revision != last:
+        pytest.skip("rows of this revision are written by the test that was added with it")
+    code = fill(url)
+    before = rows_of(url)
+    assert before["answer"] and before["stimulus_image"] and before["event"]
+    add_revision(scripts, "later", last)
+    add_revision(scripts, "latest", "later")
+    assert rows_of(url) == before
+    migrated = Database.open(url)
+    with migrated.read() as session:
+        notes = session.execute(text("SELECT note_later, note_latest FROM study")).all()
+        assert [tuple(row) for row in notes] == [("kept", "kept")]
+        assert verify_events(session, find_study(session, code)) == []
+    studies = Studies(migrated)
+    studies.lock(code, "Test study", actor="test")
+    migrated.close()
+
+
+def test_a_copy_is_made_before_a_file_is_migrated_and_only_then(tmp_path: Path, scripts: Path):
+    fill(sqlite_url(tmp_path))
+    before = rows_of(sqlite_url(tmp_path))
+    Database.open(sqlite_url(tmp_path)).close()
+    assert not (tmp_path / "backups").exists()
+    add_revision(scripts, "later", migration.revisions()[-1])
+    Database.open(sqlite_url(tmp_path)).close()
+    (copied,) = (tmp_path / "backups").iterdir()
+    with sqlite3.connect(copied) as connection:
+        count = connection.execute("SELECT count(*) FROM answer").fetchone()[0]
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(study)")]
+    connection.close()
+    assert count == len(before["answer"]) and "note_later" not in columns
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_migration_that_fails_leaves_everything_as_it_was(
+    request: pytest.FixtureRequest, tmp_path: Path, scripts: Path, kind: str
+):
+    def check(url: str) -> None:
+        fill(url)
+        before = rows_of(url)
+        add_revision(scripts, "later", migration.revisions()[-1])
+        add_revision(scripts, "broken", "later", 'op.execute("DELETE FROM nothing_of_this_name")')
+        with pytest.raises(DatabaseError, match="cannot be used"):
+            Database.open(url)
+        for name in ("later", "broken"):
+            (scripts / "versions" / f"{name}.py").unlink()
+        assert rows_of(url) == before
+
+    if kind == "sqlite":
+        check(sqlite_url(tmp_path))
+        return
+    with postgres_database(request.getfixturevalue("postgres_server")) as url:
+        check(url)
+
+
+def test_a_migration_that_would_leave_rows_pointing_nowhere_is_undone(
+    tmp_path: Path, scripts: Path
+):
+    fill(sqlite_url(tmp_path))
+    before = rows_of(sqlite_url(tmp_path))
+    add_revision(scripts, "losing", migration.revisions()[-1], 'op.execute("DELETE FROM item")')
+    with pytest.raises(DatabaseError, match="point nowhere"):
+        Database.open(sqlite_url(tmp_path))
+    (scripts / "versions" / "losing.py").unlink()
+    assert rows_of(sqlite_url(tmp_path)) == before
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: str):
+    opened = Database.open(database_url)
+    with opened.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'from_tomorrow'"))
+    opened.close()
+    with pytest.raises(NewerDatabaseError, match=r"from_tomorrow.*newer version.*Update"):
+        Database.open(database_url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_start_at_once_migrate_once(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+):
+    opening = (
+        "import sys; from rating.storage.database import Database; "
+        "Database.open(sys.argv[1]).close(); print('open')"
+    )
+
+    def check(url: str) -> None:
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", opening, url], cwd=ROOT, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for _ in range(4)
+        ]  # fmt: skip
+        results = [process.communicate(timeout=120) for process in started]
+        assert [out for out, _ in results] == ["open\n"] * 4, results
+        assert rows_of(url)["study"] == []
+
+    if kind == "sqlite":
+        check(sqlite_url(tmp_path))
+        return
+    with postgres_database(request.getfixturevalue("postgres_server")) as url:
+        check(url)
