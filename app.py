@@ -35,11 +35,11 @@ from rating.rate_tab import build_rate_page, build_rate_tab
 
 try:
     from rating.study_tab import build_study_tab
-except ModuleNotFoundError:
+except ImportError:
     def build_study_tab(*_): pass
 try:
     from rating.service import RatingService
-except ModuleNotFoundError as missing:
+except ImportError as missing:
     RatingService = type(None)
     print("STUDIES OFF, not there yet:", missing, file=sys.stderr)
 

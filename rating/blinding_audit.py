@@ -39,7 +39,7 @@ from rating.storage.models import (
     Study,
 )
 from rating.study.conduct import invite_auditor
-from rating.study.lookup import current_protocol, find_study
+from rating.study.lookup import claim_study, current_protocol, find_study
 
 MOST_FINDINGS: Final = 200  # of a report; more of them say nothing new
 _SHOWN: Final = 12

@@ -9,9 +9,9 @@ from typing import Any, Final, get_args
 from data.study_inbox import StudyInbox
 from rating.cli_place import home_of
 from rating.errors import RatingError
+from rating.study.batch_source import Choice
 from rating.study.harmonisation import ColourMode, Crop, Harmonisation, Resampling
 from rating.study.sources import (
-    Choice,
     Intake,
     OfferedImage,
     folder_intake,
@@ -49,15 +49,25 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dataset-count", type=int, metavar="N", help="how many images of each dataset"
     )
+    default = Harmonisation()
     looks = parser.add_argument_group("harmonisation (one for all images of a study)")
-    looks.add_argument("--crop", choices=get_args(Crop), help="(centre_square)")
-    looks.add_argument("--size-px", type=int, metavar="N", help="side of the pictures (256)")
-    looks.add_argument("--resampling", choices=get_args(Resampling), help="(lanczos)")
+    looks.add_argument("--crop", choices=get_args(Crop), help=f"({default.crop})")
     looks.add_argument(
-        "--colour-mode", choices=get_args(ColourMode), help="RGB, or L for greyscale (RGB)"
+        "--size-px", type=int, metavar="N", help=f"side of the pictures ({default.size_px})"
     )
     looks.add_argument(
-        "--jpeg-quality", type=int, metavar="Q", help="all go through JPEG; 0: they do not (90)"
+        "--resampling", choices=get_args(Resampling), help=f"({default.resampling})"
+    )
+    looks.add_argument(
+        "--colour-mode",
+        choices=get_args(ColourMode),
+        help=f"RGB, or L for greyscale ({default.colour_mode})",
+    )
+    looks.add_argument(
+        "--jpeg-quality",
+        type=int,
+        metavar="Q",
+        help=f"all go through JPEG; 0: none do ({default.jpeg_quality or 0})",
     )
 
 

@@ -1,8 +1,9 @@
 """Who may have which page: stands before everything that the server serves.
 
-What Gradio serves of its own accord (uploads, files, proxies, monitoring) is for coordinators,
-unless it is listed here as part of a page. A rater whose study is open gets the rater's page alone.
-The roles of our own routes and of every handler are checked there again.
+Nothing is served that is not listed here: of what Gradio would serve of its own accord, pages need
+a part, uploads and files are for coordinators, and the rest (proxies, monitoring, recordings) is
+for nobody. A rater whose study is open gets the rater's page alone. The roles of our own routes
+and of every handler are checked there again.
 """
 
 import re
@@ -36,6 +37,9 @@ _FILES: Final = (
 _HANDLERS: Final = (
     r"(gradio_api/(info|queue/join|queue/data|cancel|reset|(run|api|call|call/v2)/.*))/?"
 )
+_COORDINATOR: Final = re.compile(
+    r"/gradio_api/(upload|upload_progress|file=.*|file/.*|component_server)/?"
+)
 _RATER_PAGE: Final = re.compile(rf"/rate/{_FILES}")
 _MAIN_PAGE: Final = re.compile(rf"/({_FILES}|{_HANDLERS}|generated/.*)")
 
@@ -51,9 +55,10 @@ def rule_of(path: str) -> Rule:
         return "own"
     if _RATER_PAGE.fullmatch(path):
         return "all"
-    if path.startswith("/rate/"):
-        return "none"  # the rater's page has no handlers and takes no files
-    return "page" if _MAIN_PAGE.fullmatch(path) else "coordinator"
+    if _MAIN_PAGE.fullmatch(path):
+        return "page"
+    # The rater's page has no handlers and takes no files.
+    return "coordinator" if _COORDINATOR.fullmatch(path) else "none"
 
 
 class PageGuard:

@@ -45,7 +45,6 @@ def build_rate_tab() -> None:
         "Raters come in by a personal link that the coordinator of a study makes under **Study**; "
         "there is nothing to install and no password. The link works on any device and always "
         f"continues where its rater stopped. In a rater's browser the page is at `{RATE_PATH}`.\n\n"
-        "To see a study as a rater does, invite a rater of your own and open that link in a "
-        "private window: in this window you are known as coordinator.",
+        "How a study looks to its raters is shown by its preview under **Study**.",
         elem_id="rate-explained",
     )

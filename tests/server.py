@@ -51,23 +51,28 @@ def coordinator_token(home: Path) -> str:
 
 @contextmanager
 def running_app(
-    home: Path, *options: str, port: int | None = None, variables: Mapping[str, str] | None = None
+    home: Path,
+    *options: str,
+    port: int | None = None,
+    variables: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("app.py",),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Runs `app.py` on a free port; yields its address and process, and stops it at the end.
 
-    `port` keeps the address over a restart; `variables` are added to the environment.
+    `port` keeps the address over a restart; `variables` are added to the environment; `program`
+    runs in the place of `app.py` where a test needs a changed one.
     """
     port = port or free_port()
     log_path = home.parent / f"{home.name}-server.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--home", str(home), "--port", str(port), *options],
+            [sys.executable, *program, "--home", str(home), "--port", str(port), *options],
             cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
             env=clean_environment() | dict(variables or {}),
         )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_until_up(url, process, log_path)
+            wait_until_up(url, process, log_path)
             yield url, process
         finally:
             process.terminate()
@@ -78,7 +83,8 @@ def running_app(
                 process.wait()
 
 
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+def wait_until_up(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+    """Returns when the app answers; raises with its log when it does not come up."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:

@@ -10,7 +10,7 @@ from rating.audit.trace import Exchange, Kept, Trace
 from rating.errors import RatingError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page, Response
+    from playwright.sync_api import BrowserContext, Page, Response, Route
 
 ARGUMENTS: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -47,6 +47,7 @@ class ChromiumRater:
         self._prompt_of, self._trace, self._chromium = prompt_of, trace, chromium
         self._most_screens = most_screens
         self._waiting: list[Response] = []
+        self._pictures: dict[str, bytes] = {}
         self._told: set[str] = set()
 
     def play(self) -> None:
@@ -70,7 +71,8 @@ class ChromiumRater:
                 context = browser.new_context(viewport={"width": 1280, "height": 900})
                 context.set_default_timeout(_PATIENCE_MS)
                 page = context.new_page()
-                page.on("response", self._waiting.append)
+                page.route("**/rate/image/**", self._pass_picture)
+                page.on("response", lambda response: self._waiting.append(response))
                 self._play(page, context)
                 browser.close()
         except Error as error:
@@ -156,7 +158,9 @@ class ChromiumRater:
         is_stream = "event-stream" in dict(headers).get("content-type", "")
         is_redirect = 300 <= response.status < 400
         try:
-            body = b"" if is_stream or is_redirect else response.body()
+            body = self._pictures.pop(response.url, b"")
+            if not (body or is_stream or is_redirect):
+                body = response.body()
         except Error:  # the page was left before the whole answer came
             body = b""
         self._tell(response, body)
@@ -173,6 +177,12 @@ class ChromiumRater:
                 told=frozenset(self._told),
             )
         )
+
+    def _pass_picture(self, route: "Route") -> None:
+        """Read a picture on its way: the browser drops what must not be stored once it is shown."""
+        response = route.fetch()
+        self._pictures[route.request.url] = response.body()
+        route.fulfill(response=response)
 
     def _tell(self, response: "Response", body: bytes) -> None:
         """Note which prompt may be known from this answer on."""

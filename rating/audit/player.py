@@ -39,6 +39,15 @@ class HttpRater:
         Raises:
             RatingError: the application does not let this rater in or does not go on.
         """
+        try:
+            self._play()
+        except httpx2.TransportError as error:
+            raise RatingError(
+                f"The application at {self._client.base_url} cannot be reached: {error}. Start it, "
+                "and give its address with --url."
+            ) from error
+
+    def _play(self) -> None:
         with self._client:
             join = f"/join/{urllib.parse.quote(self._link_token)}"
             self._ask("GET", join)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import html
+import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -39,6 +40,9 @@ ALLOWED_JSON: Final[Mapping[str, Any]] = {
     "state": _STATE,
     "error": {"code": None, "message": None, "fields": None},
 }
+
+
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,6 +151,6 @@ def _is_known(exchange: Exchange, known_files: frozenset[str]) -> bool:
 def _readings(exchange: Exchange) -> str:
     """Return the body in every form a word may hide in: as it is, and with escapes undone."""
     text = exchange.body.decode("utf-8", errors="replace")
-    unescaped = text.encode("latin-1", errors="replace").decode("unicode_escape", errors="replace")
+    unescaped = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
     forms = {text, html.unescape(text), unescaped} if "\\" in text or "&" in text else {text}
     return "\n".join(forms).casefold()

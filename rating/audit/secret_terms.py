@@ -17,7 +17,7 @@ _HARMLESS_KEYS: Final = frozenset(
     {"app_version", "created_at", "device", "format", "library_versions", "licence", "prompt"}
 )
 _SHORTEST_TEXT: Final = 4
-_LEAST_NUMBER: Final = 1000  # smaller seeds stand in any page by accident; keys find those
+_LEAST_NUMBER: Final = 1_000_000  # smaller seeds stand in any page by accident; keys find those
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

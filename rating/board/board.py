@@ -60,6 +60,12 @@ class Board:
             "lock": LockScreen(place),
             "result": ResultScreen(place),
         }
+        self._ways: dict[str, Act] = {
+            "go_list": lambda view, asked: self.show(View()),
+            "go_study": lambda view, asked: self.show(View("images", asked.id)),
+            "go_screen": self._go_screen,
+            "delete_draft": self._delete,
+        }
 
     def show(self, view: View) -> Outcome:
         """Return a screen drawn anew; where the study has gone on, the one that fits it."""
@@ -83,10 +89,8 @@ class Board:
         Raises:
             RatingError: It could not be done; the message says why.
         """
-        if action == "go":
-            return self._go(view, asked)
-        if action == "delete_draft":
-            return self._delete(view)
+        if action in self._ways:
+            return self._ways[action](view, asked)
         act = self._screens[view.screen].acts.get(action)
         if act is None:
             if action == "seen":  # the tab came into sight
@@ -99,15 +103,9 @@ class Board:
         drawn = {**shown.drawn, **outcome.drawn}
         return Outcome(shown.view, outcome.message, drawn)
 
-    def _go(self, view: View, asked: Asked) -> Outcome:
-        """Go to a study, or to a screen of the present one."""
-        target = asked.id
-        if target == "studies":
-            return self.show(View())
-        for screen in self._screens:
-            if target == screen and view.code:
-                return self.show(View(screen, view.code))
-        return self.show(View("images", target))
+    def _go_screen(self, view: View, asked: Asked) -> Outcome:
+        screen = next((each for each in self._screens if each == asked.id), view.screen)
+        return self.show(View(screen, view.code))
 
     def _fitting(self, view: View) -> View:
         if not view.code:
@@ -119,7 +117,7 @@ class Board:
         screens = SCREENS_OF_STATUS[status]
         return view if view.screen in screens else View(screens[0], view.code)
 
-    def _delete(self, view: View) -> Outcome:
+    def _delete(self, view: View, asked: Asked) -> Outcome:
         title = self._place.studies.summary(view.code).title
         self._place.studies.delete_draft(view.code)
         shown = self.show(View())

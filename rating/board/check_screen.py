@@ -7,8 +7,8 @@ from typing import Any
 from rating.board.panel import render
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, message_of, note
 from rating.errors import PlanningError, StudyStateError
-from rating.study.checks import Problem
 from rating.study.lookup import find_study
+from rating.study.problem import Problem
 from rating.study.protocol import Protocol
 from rating.study.summaries import StimulusView
 

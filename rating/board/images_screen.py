@@ -11,10 +11,10 @@ from rating.board.studies_screen import inbox_views, remove_from_inbox
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import stimulus_url
 from rating.errors import StimulusError
+from rating.study.batch_source import Choice
 from rating.study.harmonisation import Harmonisation
 from rating.study.offered import SELECTION_RULES
 from rating.study.sources import (
-    Choice,
     Intake,
     folder_intake,
     from_dataset,

@@ -17,11 +17,15 @@ from sqlalchemy.orm import Session
 from rating.storage.models import (
     Answer,
     AnswerVersion,
+    Arm,
     Assignment,
     AssignmentSlot,
     DefectTag,
     Event,
+    Item,
+    ItemStimulus,
     Mark,
+    Prompt,
     ProtocolVersion,
     Question,
     Rater,
@@ -113,7 +117,8 @@ def root_hash(session: Session, study: Study) -> str:
     """Return the SHA-256 over everything that a study's results stand on.
 
     In this order, one line of canonical JSON each: the study; its protocols by version; its
-    questions by position; its stimuli by key, with the hash of their very bytes; its raters by
+    questions by position; its arms, prompts and items by key; which stimuli each item shows; its
+    stimuli by key, with the hash of their very bytes; its raters by
     code; its assignments by rater and position, with slots, tags, marks and remark; the saved
     versions of every answer; the last event before the lock.
     """
@@ -152,6 +157,7 @@ def _lines(session: Session, study: Study) -> Iterator[list[Any]]:
         yield ["question", question.id, question.position, question.code, question.kind,
                question.step, question.text, question.minimum, question.maximum,
                question.labels]  # fmt: skip
+    yield from _item_lines(session, key)
     yield from _stimulus_lines(session, key)
     yield from _answer_lines(session, key)
     last = session.execute(
@@ -173,6 +179,21 @@ def _sequence_of_lock(session: Session, study: Study) -> int:
         return found
     last = session.scalar(select(func.max(Event.sequence)).where(Event.study_id == study.id))
     return 0 if last is None else last + 1
+
+
+def _item_lines(session: Session, key: int) -> Iterator[list[Any]]:
+    for arm in session.scalars(select(Arm).where(Arm.study_id == key).order_by(Arm.id)):
+        yield ["arm", arm.id, arm.code, arm.label, arm.is_real]
+    for prompt in session.scalars(select(Prompt).where(Prompt.study_id == key).order_by(Prompt.id)):
+        yield ["prompt", prompt.id, prompt.code, prompt.text]
+    for item in session.scalars(select(Item).where(Item.study_id == key).order_by(Item.id)):
+        yield ["item", item.id, item.kind, item.display, item.prompt_id, item.repeat_of_id]
+    for shown in session.execute(
+        select(ItemStimulus.item_id, ItemStimulus.stimulus_id)
+        .where(ItemStimulus.study_id == key)
+        .order_by(ItemStimulus.item_id, ItemStimulus.stimulus_id)
+    ):
+        yield ["shown", *shown]
 
 
 def _stimulus_lines(session: Session, key: int) -> Iterator[list[Any]]:
@@ -234,8 +255,8 @@ def _answer_lines(session: Session, key: int) -> Iterator[list[Any]]:
         .where(Answer.study_id == key)
         .order_by(Answer.assignment_id, Answer.question_id, AnswerVersion.revision)
     )  # fmt: skip
-    for row in session.execute(versions.execution_options(yield_per=1000)):
-        yield ["answer", *row[:-1], _moment(row[-1])]
+    for version in session.execute(versions.execution_options(yield_per=1000)):
+        yield ["answer", *version[:-1], _moment(version[-1])]
 
 
 def _moment(value: datetime.datetime | None) -> str | None:

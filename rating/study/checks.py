@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from rating.storage.models import Arm, Prompt, Stimulus, Study
 from rating.study import protocol_rules
 from rating.study.design import feasibility
-from rating.study.image_checks import Picture, image_problems, image_warnings
+from rating.study.image_checks import image_problems
+from rating.study.image_warnings import image_warnings
+from rating.study.picture import Picture
 from rating.study.problem import Problem
 from rating.study.protocol import Protocol
 from rating.study.units import PromptSet, Unit

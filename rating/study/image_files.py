@@ -1,9 +1,7 @@
 """Files with images and their table, from a folder or a ZIP, to offered images or all faults."""
 
 import dataclasses
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -14,16 +12,16 @@ from data.errors import ImageReadError, ProvenanceError
 from data.images import decode_rgb
 from data.provenance import Provenance, read_provenance
 from rating.errors import StimulusError
+from rating.study.file_index import FileIndex
 from rating.study.image_table import ImageRow, ImageTable, read_image_table
 from rating.study.offered import REAL_ARM, Intake, OfferedImage
+from rating.study.problem import named
 
 IMAGE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
 )
 _JUNK_NAMES: Final = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
-_IMAGE_FOLDER: Final = "images"
 _KNOWN_TABLES: Final = ("manifest.csv", "comparison.csv")  # as this software writes them
-_MOST_NAMED: Final = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,52 +33,12 @@ class Defaults:
     role: str = "main"
 
 
-class FileIndex:
-    """Names of files, found as a table spells them: letter case, accents and folders forgiven."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        """Index names relative to one place, with "/" between folders."""
-        self._names = frozenset(names)
-        self._by_key: defaultdict[str, list[str]] = defaultdict(list)
-        self._by_bare_key: defaultdict[str, list[str]] = defaultdict(list)
-        for name in sorted(self._names):
-            self._by_key[_key(name)].append(name)
-            self._by_bare_key[_key(PurePosixPath(name).name)].append(name)
-
-    def find(self, spelt: str, folder: str = "") -> tuple[str, bool]:
-        """Return the name that is meant and whether it is spelt exactly so.
-
-        Args:
-            spelt:  As in the table; looked for beside it, in images/, then, where no folder is
-                    named, anywhere.
-            folder: Where the table is.
-
-        Raises:
-            LookupError: None is meant, or several could be; the message says which.
-        """
-        wanted = spelt.replace("\\", "/").removeprefix("./")
-        path = PurePosixPath(wanted)
-        if path.is_absolute() or ".." in path.parts or (len(wanted) > 1 and wanted[1] == ":"):
-            raise LookupError(
-                f"{spelt!r} leads out of the folder; name the file relative to the table."
-            )
-        beside = PurePosixPath(folder)
-        places = [str(beside / path), str(beside / _IMAGE_FOLDER / path)]
-        for place in places:
-            if place in self._names:
-                return place, True
-        for place in places:
-            if found := self._by_key.get(_key(place)):
-                return _only(spelt, found), False
-        if len(path.parts) == 1 and (found := self._by_bare_key.get(_key(wanted))):
-            return _only(spelt, found), PurePosixPath(found[0]).name == wanted
-        raise LookupError(f"there is no file {spelt!r}; correct the filename or add the image.")
-
-
 def is_junk(name: str) -> bool:
     """Return whether a file is one that systems leave behind, in a hidden place or by name."""
     parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part.lower() in _JUNK_NAMES for part in parts)
+    # What leads out of its place is no leftover: it is to be refused, not to be passed over.
+    hidden = (part.startswith(".") and part not in (".", "..") for part in parts)
+    return any(hidden) or any(part.lower() in _JUNK_NAMES for part in parts)
 
 
 def is_dicom(content: bytes) -> bool:
@@ -210,8 +168,8 @@ def _offered(
         raise StimulusError(f"what {file} says of its making cannot be read: {error}") from error
     except (ImageReadError, OSError) as error:
         raise StimulusError(str(error)) from error
-    named = row.arm if row is not None else ""
-    arm, is_real = _arm(file, named, made, defaults)
+    named_arm = row.arm if row is not None else ""
+    arm, is_real = _arm(file, named_arm, made, defaults)
     role = (row.role if row is not None else "") or defaults.role
     prompt = (row.prompt if row is not None else "") or (made.prompt.strip() if made else "")
     missing = []
@@ -294,7 +252,7 @@ def _table_among(tables: list[str]) -> str | None:
             return found[0]
     if len(tables) > 1:
         raise LookupError(
-            f"there are {len(tables)} CSV files: {_named(tables)}. Keep the one that names the "
+            f"there are {len(tables)} CSV files: {named(tables)}. Keep the one that names the "
             "images."
         )
     return tables[0] if tables else None
@@ -305,7 +263,7 @@ def _notes(
 ) -> list[str]:
     notes = []
     if respelt:
-        notes.append(f"Taken although spelt otherwise in the CSV: {_named(respelt)}.")
+        notes.append(f"Taken although spelt otherwise in the CSV: {named(respelt)}.")
     left = [
         name
         for name in sorted(images)
@@ -313,23 +271,5 @@ def _notes(
     ]
     if left:
         count = "1 image is" if len(left) == 1 else f"{len(left)} images are"
-        notes.append(f"{count} not in the CSV and left out: {_named(left)}.")
+        notes.append(f"{count} not in the CSV and left out: {named(left)}.")
     return notes
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = len(names) - _MOST_NAMED
-    return shown if more <= 0 else f"{shown} and {more} more"
-
-
-def _only(spelt: str, found: list[str]) -> str:
-    if len(found) > 1:
-        raise LookupError(
-            f"{spelt!r} could be any of {_named(found)}; spell it with its folder and as it is."
-        )
-    return found[0]
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from rating.study.offered import SELECTION_RULES
 
@@ -120,7 +120,7 @@ def _header(line: str) -> tuple[str, list[str], dict[str, int]] | str:
 
 
 def _rows(
-    reader: "csv._reader", name: str, header: list[str], places: Mapping[str, int], skipped: int
+    reader: Any, name: str, header: list[str], places: Mapping[str, int], skipped: int
 ) -> ImageTable:
     rows: list[ImageRow] = []
     faults: list[str] = []

@@ -1,11 +1,13 @@
 """An image that is offered to a study, and how it came to be chosen."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from PIL import Image
 
+from data.errors import DataError
 from rating.errors import StimulusError
 
 REAL_ARM: Final = "real"
@@ -68,3 +70,19 @@ def raise_faults(source: str, faults: Sequence[str]) -> None:
     if (more := len(faults) - MOST_FAULTS_SHOWN) > 0:
         lines.append(f"  and {more} more")
     raise StimulusError("\n".join((f"No image was taken from {source}:", *lines)))
+
+
+def unreadable(offered: Iterable[OfferedImage]) -> list[str]:
+    """Return what is wrong with those images that cannot be read."""
+    faults = []
+    for image in offered:
+        try:
+            image.read()
+        except (DataError, OSError) as error:
+            faults.append(f"{image.source_name}: {error}")
+    return faults
+
+
+def rank(seed: int, name: str) -> bytes:
+    """Return where a name stands in the order that a seed draws."""
+    return hashlib.sha256(f"{seed}\n{name}".encode("utf-8", errors="replace")).digest()

@@ -1,6 +1,6 @@
 // The flow: the server says what comes next, this page shows it and brings the answers back.
 const API = "/rate/api/";
-const SAVING = "Your answer is kept here and is sent as soon as it is back.";
+const SAVING = "Your answer is kept and sent later.";
 const READING = "Trying again…";
 const STALE_MS = 1500;
 
@@ -283,7 +283,7 @@ async function lookAgain() {
 document.addEventListener("visibilitychange", lookAgain);
 window.addEventListener("focus", lookAgain);
 window.addEventListener("pageshow", (event) => { if (event.persisted) { stateAt = 0; lookAgain(); } });
-window.addEventListener("offline", () => banner("You are offline. Go on: your answer is kept here and sent later."));
+window.addEventListener("offline", () => banner("You are offline. What you answer is kept and sent later."));
 window.addEventListener("online", () => { if (!isSending) banner(""); });
 window.addEventListener("beforeunload", (event) => {
   if ((isSending && screen.isLocked) || (!drafts.isKept && screen.item)) event.preventDefault();

@@ -53,7 +53,7 @@ async function signOut() {
 }
 
 function openWithdrawal() {
-  openDialog("Withdraw from the study?",
+  const dialog = openDialog("Withdraw from the study?",
     make("p", {}, "You will be asked nothing more, and your link stops working for rating. This cannot be undone."),
     form(async (fields) => {
       if (!fields.get("kept")) return "Choose what is to happen to your answers.";
@@ -69,6 +69,7 @@ function openWithdrawal() {
       choice("radio", "kept", "yes", "may be used"),
       choice("radio", "kept", "no", "are to be erased"))),
     button("Stay in the study", closeDialog));
+  dialog.querySelector("form").classList.add("r-danger");
 }
 
 one(".r-menu-button").addEventListener("click", openMenu);

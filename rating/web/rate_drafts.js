@@ -7,6 +7,7 @@ const KEPT_MS = 60 * 24 * 3600 * 1000;
 function createDrafts() {
   let owner = "";
   const memory = new Map(); // where the browser refuses to keep anything
+  const noted = {};
   let isKept = true;
 
   function read(key) {
@@ -81,9 +82,11 @@ function createDrafts() {
         .filter(([, draft]) => draft?.owner === owner && draft.pending)
         .sort(([, a], [, b]) => a.at - b.at);
     },
-    noted: () => read(NOTED + owner) ?? {},
+    // Which pages were read, and how this rater likes it.
+    noted: () => ({ ...read(NOTED + owner), ...noted }),
     note(values) {
-      write(NOTED + owner, { ...read(NOTED + owner), ...values });
+      Object.assign(noted, values);
+      write(NOTED + owner, { ...read(NOTED + owner), ...noted });
     },
     get isKept() {
       return isKept;

@@ -396,7 +396,7 @@ class TestNothingLost:
         expect(page.locator(".r-banner")).to_contain_text("offline")
         seat.choose("realism", 2)
         seat.commit()
-        expect(page.locator(".r-banner")).to_contain_text("kept here")
+        expect(page.locator(".r-banner")).to_contain_text("kept and sent later")
         expect(page.locator(".r-commit")).to_contain_text("Saving")
         seat.point("origin", 1).click(force=True)  # it is on its way: no more changes
         assert not rated(server, study, code)[0].answers
@@ -595,9 +595,10 @@ class TestLooks:
         page.keyboard.press("Escape")
         expect(page.locator(".r-dialog")).to_be_hidden()
 
-    def test_no_word_of_a_label_is_broken(self, server, study, sit):
+    @pytest.mark.parametrize("width, height", [(390, 844), (1024, 768), (844, 390)])
+    def test_no_word_of_a_label_is_broken(self, server, study, sit, width, height):
         _, link = server.enrolled(study)
-        seat = sit(link, PHONE)
+        seat = sit(link, {"width": width, "height": height})
         seat.begin()
         broken = seat.page.evaluate(
             """() => [...document.querySelectorAll('.r-point .r-label')]

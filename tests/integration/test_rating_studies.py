@@ -32,6 +32,7 @@ from rating.storage.database import Database
 from rating.storage.models import (
     Answer,
     AnswerVersion,
+    Arm,
     Assignment,
     AssignmentSlot,
     Base,
@@ -734,7 +735,7 @@ def test_after_the_lock_nothing_changes(studies: Studies, database: Database):
     assert studies.verify(code) == []
 
 
-@pytest.mark.parametrize("tampered", ["answer", "event", "protocol", "picture", "root"])
+@pytest.mark.parametrize("tampered", ["answer", "arm", "event", "protocol", "picture", "root"])
 def test_a_change_behind_the_back_is_found(studies: Studies, database: Database, tampered: str):
     code = write_study(database, 2, 2, 2, 0, kind="pilot", repeat_share=0.0)
     studies.invite(code)
@@ -744,12 +745,14 @@ def test_a_change_behind_the_back_is_found(studies: Studies, database: Database,
         if tampered == "answer":
             answer = session.scalars(select(AnswerVersion).limit(1)).one()
             answer.value = 5
+        elif tampered == "arm":
+            session.scalars(select(Arm).where(Arm.code == ARMS[0])).one().code = "other"
         elif tampered == "event":
             event = session.scalars(select(Event).where(Event.kind == "opened")).one()
             event.actor = "nobody"
         elif tampered == "protocol":
             version = session.scalars(select(ProtocolVersion)).one()
-            version.content = version.content.replace("pilot", "main").replace("3", "4")
+            version.content = version.content.replace('"planned_raters":3', '"planned_raters":4')
         elif tampered == "picture":
             stimulus = session.scalars(select(Stimulus).limit(1)).one()
             stimulus.png_sha256 = "0" * 64
