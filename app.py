@@ -32,16 +32,8 @@ from msdm_core.settings import Settings, add_settings, choose_port, read_setting
 from rating.errors import RatingError
 from rating.page_guard import MOST_UPLOAD_BYTES, PageGuard
 from rating.rate_tab import build_rate_page, build_rate_tab
-
-try:
-    from rating.study_tab import build_study_tab
-except ImportError:
-    def build_study_tab(*_): pass
-try:
-    from rating.service import RatingService
-except ImportError as missing:
-    RatingService = type(None)
-    print("STUDIES OFF, not there yet:", missing, file=sys.stderr)
+from rating.service import RatingService
+from rating.study_tab import build_study_tab
 
 TITLE = "MSDM, FLUX and Kandinsky side by side"
 HEADER = "<h1>MSDM, FLUX, Kandinsky</h1><p>One prompt, medical images of each, side by side</p>"
@@ -63,16 +55,13 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def open_studies(settings: Settings, generation: GenerationService) -> RatingService | None:
     """Returns the studies of the workspace, None where only Generate is served."""
-    if not settings.has_studies or RatingService is type(None):
+    if not settings.has_studies:
         return None
     rating = RatingService(
-        settings.home,
-        app_version=__version__,
-        database_url=settings.database_url,
-        coordinator_token=settings.coordinator_token,
-        generate_token=settings.generate_token,
+        settings.home, app_version=__version__, database_url=settings.database_url,
+        coordinator_token=settings.coordinator_token, generate_token=settings.generate_token,
         is_space=settings.is_space,
-    )
+    )  # fmt: skip
     generation.may_generate = rating.access.generation_gate(GenerationClosedError)
     return rating
 

@@ -24,6 +24,10 @@ _JUNK_NAMES: Final = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 _KNOWN_TABLES: Final = ("manifest.csv", "comparison.csv")  # as this software writes them
 
 
+class _UntoldError(StimulusError):
+    """Neither the table nor the file says what an image is."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Defaults:
     """What holds for images of which neither table nor file says it."""
@@ -141,13 +145,22 @@ def _take_without_table(
 ) -> Intake:
     """Return the images that tell themselves what they are: those that this software made."""
     offered = []
+    untold = []
     for file in sorted(images):
         if PurePosixPath(file).suffix.lower() not in IMAGE_SUFFIXES | {".dcm"}:
             continue
         try:
             offered.append(_offered(file, images[file], None, defaults))
+        except _UntoldError:
+            untold.append(file)
         except StimulusError as error:
             faults.append(f"{file}: {error}")
+    if untold:
+        faults.append(
+            f"there is no CSV, and {len(untold)} of the images do not tell themselves what they "
+            f"are, as those downloaded from Generate do: {named(untold)}. Put a CSV with the "
+            "columns filename, arm, prompt beside them; for an attention check also expected."
+        )
     if not offered and not faults:
         faults.append("there are no images; put them beside a CSV with filename, arm, prompt.")
     return Intake(tuple(offered))
@@ -180,7 +193,7 @@ def _offered(
     if role == "check" and (row is None or row.expected is None):
         missing.append("the expected answers of an attention check, such as expected origin=5/6")
     if missing:
-        raise StimulusError(
+        raise _UntoldError(
             f"of {file} is not said: {'; '.join(missing)}. Say it in a CSV with the columns "
             "filename, arm, prompt."
         )

@@ -23,6 +23,7 @@ from rating.storage.models import (
     Arm,
     Assignment,
     AssignmentSlot,
+    Base,
     Event,
     Item,
     Mark,
@@ -299,3 +300,14 @@ def test_every_commit_of_sqlite_reaches_the_disk(sqlite_database: Database):
     assert pragmas == {
         "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000
     }  # fmt: skip
+
+
+def test_every_table_and_column_is_documented():
+    page = " ".join(
+        (Path(__file__).parents[2] / "docs" / "database.md").read_text(encoding="utf-8").split()
+    )
+    for table in Base.metadata.tables.values():
+        told = page.partition(f"**`{table.name}`**")[2].partition("- **`")[0]
+        assert told, f"{table.name} is not in docs/database.md"
+        missing = [column.name for column in table.columns if f"`{column.name}`" not in told]
+        assert missing == [], f"{table.name}: {missing}"

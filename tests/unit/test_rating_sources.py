@@ -207,8 +207,8 @@ def test_downloads_of_generate_tell_themselves_without_a_table(tmp_path: Path):
     assert "prompt" not in flux.provenance
     folder_of(tmp_path, "unknown.png")
     told = faults_of(from_folder, tmp_path)
-    assert "unknown.png is not said" in told
-    assert "filename, arm, prompt" in told
+    assert "there is no CSV, and 1 of the images do not tell" in told
+    assert "unknown.png. Put a CSV with the columns filename, arm, prompt" in told
 
 
 def test_hidden_files_and_leftovers_of_systems_are_passed_over(tmp_path: Path):
