@@ -10,12 +10,10 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 # Read by gradio and the hub client when they are imported: nothing calls home.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-os.environ["GRADIO_RUN_HISTORY"] = "False"
 
 import fastapi
 import gradio as gr
@@ -37,17 +35,15 @@ from rating.study_tab import build_study_tab
 
 TITLE = "MSDM, FLUX and Kandinsky side by side"
 HEADER = "<h1>MSDM, FLUX, Kandinsky</h1><p>One prompt, medical images of each, side by side</p>"
-# Requests served at once, each with a connection to the database: fifty raters fit in.
-REQUEST_THREADS = 60
+REQUEST_THREADS = 60  # each may hold a connection to the database; fifty raters fit in
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Returns what was given on the command line."""
     parser = argparse.ArgumentParser(
-        prog="app.py",
+        prog="app.py", epilog="Example: python app.py --port 8000 --home /srv/msdm",
         description="Generate medical images from text, and have them rated, in the browser.",
-        epilog="Example: python app.py --port 8000 --home /srv/msdm",
-    )
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     add_settings(parser)
     return parser.parse_args(arguments)
@@ -70,16 +66,14 @@ def build_page(generation: GenerationService, rating: RatingService | None) -> g
     """Returns the main page with its tabs."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEADER, elem_id="header")
-        if not rating:
-            build_generate_tab(generation, page)
-            return page
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate"):
                 build_generate_tab(generation, page)
-            with gr.Tab("Rate", id="rate"):
-                build_rate_tab()
-            with gr.Tab("Study", id="study"):
-                build_study_tab(rating, page, generation.study_inbox)
+            if rating:
+                with gr.Tab("Rate", id="rate"):
+                    build_rate_tab()
+                with gr.Tab("Study", id="study"):
+                    build_study_tab(rating, page, generation.study_inbox)
     return page
 
 
@@ -97,7 +91,7 @@ def build_app(
 
     app = fastapi.FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(generation.router())
-    mounting: dict[str, Any] = {
+    mounting: dict[str, object] = {
         "server_name": settings.host, "server_port": settings.port, "run_history": False,
         "footer_links": [], "ssr_mode": False, "pwa": False, "show_error": False,
         "theme": theme(), "max_file_size": MOST_UPLOAD_BYTES,
@@ -106,13 +100,10 @@ def build_app(
         app.include_router(rating.router())
         app.add_middleware(PageGuard, access=rating.access)
         gr.mount_gradio_app(app, build_rate_page(), path="/rate", **mounting)
-    if settings.is_loopback:
-        # A foreign site whose name is pointed at this machine must not reach the app.
-        hosts = ["127.0.0.1", "localhost", "[::1]", "::1"]
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts)
     app.add_middleware(SecurityHeaders, is_space=settings.is_space)
-    page = build_page(generation, rating)
-    return gr.mount_gradio_app(app, page, path="/", css_paths=[stylesheet()], **mounting)
+    mounting |= {"path": "/", "css_paths": [stylesheet()]}
+    return gr.mount_gradio_app(app, build_page(generation, rating), **mounting)
 
 
 def serve(settings: Settings) -> None:
@@ -123,22 +114,19 @@ def serve(settings: Settings) -> None:
         RatingError: the database of studies cannot be used.
     """
     settings.require_safe_exposure()
-    port = choose_port(settings)
-    generation, rating = GenerationService(settings), None
+    port, generation, rating = choose_port(settings), GenerationService(settings), None
     try:
         rating = open_studies(settings, generation)
         app = build_app(settings, generation, rating)
-        print(settings.greeting(port), flush=True)
-        if rating:
-            print(rating.greeting(settings.address(port)), flush=True)
-        config = uvicorn.Config(
-            app, settings.host, port, log_level="warning", server_header=False,
+        told = rating.greeting(settings.address(port)) if rating else ""
+        print(f"{settings.greeting(port)}\n{told}".strip(), flush=True)
+        uvicorn.run(
+            app, host=settings.host, port=port, log_level="warning", server_header=False,
             timeout_graceful_shutdown=3,
         )  # fmt: skip
-        uvicorn.Server(config).run()
     finally:
         generation.close()
-        if rating:
+        if rating is not None:
             rating.close()
 
 

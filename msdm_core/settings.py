@@ -173,6 +173,14 @@ class Settings:
         return self.host in {"127.0.0.1", "localhost", "::1"}
 
     @property
+    def trusted_hosts(self) -> list[str]:
+        """Names that requests may address the server by.
+
+        On one's own machine, a foreign site whose name is pointed there must not reach the app.
+        """
+        return ["127.0.0.1", "localhost", "[::1]", "::1"] if self.is_loopback else ["*"]
+
+    @property
     def has_studies(self) -> bool:
         """Whether studies are served: not on a Space that nobody set a coordinator's token for."""
         return bool(self.coordinator_token) or not self.is_space

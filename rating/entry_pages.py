@@ -6,7 +6,7 @@ Links in e-mails are opened by scanners before anybody reads them; opening one c
 import functools
 import html
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,8 @@ def make_entry_router(access: Access, *, is_space: bool = False) -> APIRouter:
     def join_page(request: Request, token: str) -> Response:
         def page() -> Response:
             title = access.title_of_link(token, client_address(request))
-            return _page("join.html", title=title, note=_other_role_note(access, request))
+            note = _other_role_note(access, request)
+            return _page("join.html", {"title": title, "note": note})
 
         return _or_refusal(page)
 
@@ -65,7 +66,7 @@ def make_entry_router(access: Access, *, is_space: bool = False) -> APIRouter:
     @router.api_route("/coordinator/{token}", methods=["GET", "HEAD"])
     def coordinator_page(token: str) -> Response:
         # Whether the token is right is told to the button alone.
-        return _page("coordinator.html", **_COORDINATOR_WORDS)
+        return _page("coordinator.html", _COORDINATOR_WORDS)
 
     @router.post("/coordinator/{token}")
     def coordinator(request: Request, token: str) -> Response:
@@ -79,7 +80,7 @@ def make_entry_router(access: Access, *, is_space: bool = False) -> APIRouter:
 
     @router.api_route("/generate-access/{token}", methods=["GET", "HEAD"])
     def generate_page(token: str) -> Response:
-        return _page("coordinator.html", **_GENERATE_WORDS)
+        return _page("coordinator.html", _GENERATE_WORDS)
 
     @router.post("/generate-access/{token}")
     def generate(request: Request, token: str) -> Response:
@@ -129,15 +130,17 @@ def _or_refusal(page: Callable[[], Response]) -> Response:
     except Exception as error:
         status, _code, headers = status_of(error)
         said = str(error) if isinstance(error, AccessError) else logged_message(error)
-        return _page("refusal.html", status, headers, message=said)
+        return _page("refusal.html", {"message": said}, status, headers)
 
 
 def _page(
-    name: str, status: int = 200, headers: dict[str, str] | None = None, **values: str
+    name: str,
+    values: Mapping[str, str],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    filled = _template(name).substitute(
-        {key: html.escape(value) for key, value in values.items()}, style=_text_of("entry.css")
-    )
+    escaped = {key: html.escape(value) for key, value in values.items()}
+    filled = _template(name).substitute(escaped, style=_text_of("entry.css"))
     return HTMLResponse(filled, status, {**_HEADERS, **(headers or {})})
 
 

@@ -140,7 +140,7 @@ async def json_body(request: Request) -> object:
         if len(content) > MOST_BODY_BYTES:
             raise AccessError(f"The request is larger than {MOST_BODY_BYTES} bytes.", 413)
     try:
-        return json.loads(content)  # type: ignore[no-any-return]
+        return json.loads(content)
     except (ValueError, RecursionError):
         raise AnswerError("The request is no JSON.") from None
 

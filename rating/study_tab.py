@@ -30,6 +30,10 @@ _QUICK: Final[dict[str, Any]] = {
     "queue": False, "show_progress": "hidden", "api_visibility": "private",
 }  # fmt: skip
 _SLOW: Final[dict[str, Any]] = _QUICK | {"queue": True, "concurrency_limit": 2}
+_FORGOTTEN: Final = (
+    "The server was restarted meanwhile and nothing was done; all studies are as they were saved. "
+    "Open the study again."
+)
 _numbers = itertools.count(1)
 
 
@@ -108,12 +112,17 @@ class StudyTab:
     @guarded
     def _on_act(self, view: View, event: gr.EventData) -> Outcome:
         action, asked = read_event(event._data)
-        if action == "seen" and not view.seal and not view.code:
-            return self._board.show(view)
+        if not view.is_drawn:
+            shown = self._board.show(view)
+            told = None if action == "seen" else Message(_FORGOTTEN)
+            return Outcome(shown.view, told, shown.drawn)
         return self._board.act(view, action, asked)
 
     @guarded
     def _on_tick(self, view: View) -> Outcome:
+        if not view.is_drawn:
+            shown = self._board.show(view)
+            return Outcome(shown.view, Message(_FORGOTTEN), shown.drawn)
         return self._board.look_again(view)
 
     def updates(self, outcome: Outcome) -> tuple[object, ...]:

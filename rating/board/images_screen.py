@@ -7,13 +7,12 @@ from typing import Any, Final, cast
 
 from rating.board.panel import counted, render
 from rating.board.server_paths import known_manifests, server_path
-from rating.board.studies_screen import inbox_views, remove_from_inbox
+from rating.board.studies_screen import RULE_WORDS, inbox_views, remove_from_inbox
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import stimulus_url
 from rating.errors import StimulusError
 from rating.study.batch_source import Choice
 from rating.study.harmonisation import Harmonisation
-from rating.study.offered import SELECTION_RULES
 from rating.study.sources import (
     Intake,
     folder_intake,
@@ -181,7 +180,7 @@ def _groups(views: Sequence[StimulusView]) -> list[dict[str, Any]]:
 
 
 def _image_values(code: str, view: StimulusView) -> dict[str, Any]:
-    rule = SELECTION_RULES.get(view.selection_rule, view.selection_rule)
+    rule = RULE_WORDS.get(view.selection_rule, view.selection_rule)
     return {
         "id": view.id,
         "url": stimulus_url(code, view.id),

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from data.study_inbox import InboxEntry
 from rating.board.links import draw_links
@@ -11,9 +11,18 @@ from rating.board.server_paths import server_path
 from rating.board.view import Act, Asked, Message, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import inbox_url
 from rating.errors import StimulusError
-from rating.study.offered import SELECTION_RULES
 from rating.study.sources import Intake, folder_intake, from_inbox, zip_intake
 from rating.study.summaries import StudySummary
+
+# Short words under a picture; `rating.study.offered` has them in full.
+RULE_WORDS: Final = {
+    "first_seed": "first seed",
+    "random": "drawn at random",
+    "all": "all candidates",
+    "all_of_comparison": "whole comparison",
+    "hand_picked": "hand-picked",
+    "unstated": "selection not stated",
+}
 
 
 class StudiesScreen:
@@ -102,12 +111,21 @@ def remove_from_inbox(place: Workplace, ids: Sequence[str]) -> Message:
 
 
 def inbox_views(place: Workplace) -> list[dict[str, Any]]:
-    """Return what to show of the images that wait in the inbox, the newest first."""
-    return [_inbox_values(entry) for entry in reversed(place.inbox.entries())]
+    """Return what to show of the images that wait in the inbox: the newest prompt first."""
+    entries = place.inbox.entries()
+    newest: dict[str, str] = {}
+    for entry in entries:
+        newest[entry.provenance.prompt] = max(
+            entry.sent_at, newest.get(entry.provenance.prompt, "")
+        )
+    by_arm = sorted(entries, key=lambda entry: entry.provenance.model_id)
+    by_prompt = sorted(by_arm, key=lambda entry: entry.provenance.prompt)
+    by_prompt.sort(key=lambda entry: newest[entry.provenance.prompt], reverse=True)
+    return [_inbox_values(entry) for entry in by_prompt]
 
 
 def _inbox_values(entry: InboxEntry) -> dict[str, Any]:
-    rule = SELECTION_RULES.get(entry.selection_rule, entry.selection_rule)
+    rule = RULE_WORDS.get(entry.selection_rule, entry.selection_rule)
     return {
         "id": entry.id,
         "url": inbox_url(entry.id),

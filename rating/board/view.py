@@ -40,6 +40,11 @@ class View:
     seal: str = ""
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether anything was shown yet; a restarted server has forgotten that it was."""
+        return bool(self.code or self.seal)
+
+    @property
     def is_live(self) -> bool:
         """Whether the screen changes by itself while raters work."""
         return self.screen == "watch"

@@ -189,6 +189,8 @@ def _engine(url: URL) -> Engine:
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": _MORE_CONNECTIONS}
     try:
         if url.drivername == _POSTGRESQL:
+            import psycopg  # noqa: F401  # told here when it is missing, before anything connects
+
             return create_engine(url, pool_pre_ping=True, **options)
         engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000}, **options)
     except (ImportError, NoSuchModuleError) as error:

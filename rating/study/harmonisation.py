@@ -1,4 +1,4 @@
-"""The one way of all images into a study: crop, resampling, colour mode, PNG encoding.
+"""The one way of all images into a study: crop, resampling, colours, JPEG, PNG encoding.
 
 Real images come from JPEG files of other sizes, generated ones do not, and either would tell them
 apart. So every image of every arm goes through the same steps with the same settings, and what was
@@ -45,8 +45,9 @@ class Harmonisation:
         resampling:   "lanczos", "bicubic" or "bilinear", antialiased.
         colour_mode:  "RGB", or "L" for greyscale.
         jpeg_quality: All images go through JPEG of this quality, 50 to 100, with halved colour
-                      resolution, before they are encoded as PNG. None leaves that out, which was
-                      measured to keep arms closer together: see docs/stimuli.md.
+                      resolution, before they are encoded as PNG: after shrinking, this takes out
+                      what the JPEG files of real images left in their colours, as measured in
+                      docs/stimuli.md. None leaves it out.
 
     Raises:
         StimulusError: If a setting is not allowed; the message names all that are not.
@@ -56,7 +57,7 @@ class Harmonisation:
     size_px: int = 240
     resampling: Resampling = "lanczos"
     colour_mode: ColourMode = "RGB"
-    jpeg_quality: int | None = None
+    jpeg_quality: int | None = 90
 
     def __post_init__(self) -> None:
         """Check every setting, since all images of a study depend on it."""

@@ -162,4 +162,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-refresh();
+// The styles are nested, which browsers understand since the end of 2023.
+if (CSS.supports("selector(&)")) refresh();
+else showTrouble("This browser is too old to show the images properly. Please update it, or open your link in another one.", () => location.reload());

@@ -173,18 +173,23 @@ async function copy(button, text) {
   setTimeout(() => { button.textContent = label; }, 2500);
 }
 
+// The frame keeps the width of the device that it plays, drawn smaller where there is less room.
+let playedWidth_px = 0;
 function setWidth(width_px) {
   const box = element.querySelector(".s-preview");
-  if (!box) return;
-  const frame = box.firstElementChild;
-  const scale = Math.min(1, box.clientWidth / width_px);
-  const height_px = width_px < 500 ? 844 : width_px < 1000 ? 1100 : 900;
-  Object.assign(frame.style, { width: `${width_px}px`, height: `${height_px}px`, transform: `scale(${scale})` });
+  if (!box || !box.clientWidth) return;
+  playedWidth_px = width_px;
+  const isPhone = width_px < 500;
+  const frame_px = isPhone ? Math.min(width_px, box.clientWidth) : width_px;
+  const height_px = isPhone ? 844 : width_px < 1000 ? 1100 : 900;
+  const scale = Math.min(1, box.clientWidth / frame_px);
+  Object.assign(box.firstElementChild.style, { width: `${frame_px}px`, height: `${height_px}px`, transform: scale < 1 ? `scale(${scale})` : "" });
   box.style.height = `${height_px * scale}px`;
   for (const button of element.querySelectorAll("[data-width]")) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.width) === width_px));
   }
 }
+const boxes = new ResizeObserver(() => setWidth(playedWidth_px));
 
 function markFaults() {
   const main = page.querySelector("#study-main");
@@ -205,7 +210,11 @@ function dress() {
   for (const warning of element.querySelectorAll("[data-local]")) warning.hidden = !isLocal;
   countTicks();
   showParts();
-  if (element.querySelector(".s-preview")) setWidth(element.clientWidth < 700 ? 390 : 1440);
+  boxes.disconnect();
+  const box = element.querySelector(".s-preview");
+  if (!box) return;
+  playedWidth_px ||= window.innerWidth < 700 ? 390 : 1440;
+  boxes.observe(box);
 }
 
 // ---- events -----------------------------------------------------------------------------------

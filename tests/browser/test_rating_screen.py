@@ -62,15 +62,18 @@ def overflow_px(page: Page) -> int:
 
 
 # What a tap can hit, with its size; a radio button lies over the whole of its point.
-TARGETS = """() => [...document.querySelectorAll('.r-app :is(button, select, summary, textarea, .r-point, .r-choice)')]
+TARGETS = """() => [...document.querySelectorAll(
+    '.r-app :is(button, select, summary, textarea, .r-point, .r-choice)')]
   .filter((e) => e.checkVisibility())
-  .map((e) => [e.textContent || e.className, e.getBoundingClientRect().width, e.getBoundingClientRect().height])"""
+  .map((e) => [e, e.getBoundingClientRect()])
+  .map(([e, box]) => [e.textContent || e.className, box.width, box.height])"""
 
 # Contrast of every visible text with what is behind it; pictures and their tools apart, which
 # stand on a ground of their own that is checked as a colour.
 CONTRASTS = """() => {
-  const rgba = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
-  const over = (top, under) => top.slice(0, 3).map((c, i) => c * top[3] + under[i] * (1 - top[3])).concat(1);
+  const rgba = (text) => [...text.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+  const over = (top, under) =>
+    [...top.slice(0, 3).map((c, i) => c * top[3] + under[i] * (1 - top[3])), 1];
   const ground = (e) => {
     const layers = [];
     for (; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
@@ -82,11 +85,13 @@ CONTRASTS = """() => {
   }, 0);
   const found = [];
   for (const e of document.querySelectorAll('.r-app *')) {
-    if (!e.checkVisibility() || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const isText = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!isText || !e.checkVisibility()) continue;
     if (e.tagName === 'OPTION' || e.closest('.r-live')) continue;
     const behind = ground(e);
     const [a, b] = [light(over(rgba(getComputedStyle(e).color), behind)), light(behind)];
-    found.push([e.textContent.trim().slice(0, 40), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push([e.textContent.trim().slice(0, 40), contrast]);
   }
   return found;
 }"""
@@ -170,7 +175,7 @@ class TestFlow:
         seat = sit(link, PHONE, has_touch=True, is_mobile=True)
         seat.begin()
         page = seat.page
-        page.evaluate("window.taps = 0; addEventListener('pointerdown', () => { taps += 1; }, true)")
+        page.evaluate("window.taps = 0; addEventListener('pointerdown', () => taps++, true)")
         for number in (1, 2):
             seat.count_is(f"Item {number} of 26")
             seat.ready()
@@ -219,7 +224,8 @@ class TestFlow:
         seat.choose("realism", None)
         expect(seat.page.locator(".r-fault")).to_have_count(0)
         seat.commit()
-        expect(seat.page.locator(".r-frozen summary")).to_contain_text("cannot judge · cannot judge")
+        frozen = seat.page.locator(".r-frozen summary")
+        expect(frozen).to_contain_text("cannot judge · cannot judge")
         assert rated(server, study, code)[0].answers == {"origin": None, "realism": None}
 
     def test_tags_points_remark_and_seen_before_are_kept(self, server, study, sit):
@@ -578,8 +584,8 @@ class TestLooks:
                 assert box["y"] >= 0 and box["y"] + box["height"] <= viewport["height"] + 0.5
             assert picture.bounding_box()["width"] >= 256  # four times its own 64 px
             assert overflow_px(page) <= 0
-            ground = page.locator(".r-pictures").evaluate("e => getComputedStyle(e).backgroundColor")
-            assert ground == "rgb(110, 110, 110)"
+            ground = "e => getComputedStyle(e).backgroundColor"
+            assert page.locator(".r-pictures").evaluate(ground) == "rgb(110, 110, 110)"
             if step == "origin":
                 seat.step_one()
         assert_readable(page)
@@ -602,7 +608,8 @@ class TestLooks:
         seat.begin()
         broken = seat.page.evaluate(
             """() => [...document.querySelectorAll('.r-point .r-label')]
-                 .filter((e) => e.scrollWidth > e.parentElement.clientWidth).map((e) => e.textContent)"""
+                 .filter((e) => e.scrollWidth > e.parentElement.clientWidth)
+                 .map((e) => e.textContent)"""
         )
         assert broken == []
         lines = seat.page.evaluate(
@@ -615,6 +622,27 @@ class TestLooks:
         )
         assert len(lines) == 11
         assert all(count <= words for count, words in lines)
+
+    def test_who_wants_less_motion_gets_none(self, server, study, sit):
+        _, link = server.enrolled(study)
+        seat = sit(link, reduced_motion="reduce")
+        seat.begin()
+        seat.step_one()
+        seat.choose("alignment", 2)
+        expect(seat.page.locator(".r-commit")).to_contain_text("going on")
+        moving = seat.page.evaluate(
+            """() => [...document.querySelectorAll('.r-app *')].filter((e) =>
+                 [null, '::before', '::after'].some((part) =>
+                   getComputedStyle(e, part).transitionDuration !== '0s')).length"""
+        )
+        assert moving == 0
+
+    def test_a_browser_that_is_too_old_is_told_so(self, server, study, sit):
+        _, link = server.enrolled(study)
+        seat = sit(link)
+        seat.page.add_init_script("CSS.supports = () => false")
+        seat.join()
+        expect(seat.page.locator(".r-article")).to_contain_text("This browser is too old")
 
     def test_zoom_by_keys_wheel_double_tap_and_back(self, server, study, sit):
         _, link = server.enrolled(study)
@@ -665,7 +693,8 @@ class TestLooks:
         expect(page.locator(".r-live")).to_contain_text("Saved")
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('.r-app :is(button, select, textarea, input)')]
-                 .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length"""
+                 .filter((e) => !e.ariaLabel && !e.textContent.trim() && !e.labels?.length)
+                 .length"""
         )
         assert nameless == 0
 

@@ -193,7 +193,7 @@ def test_no_reason_is_given_for_what_is_no_requirement() -> None:
         (ROOT / requirements).read_text(encoding="utf-8")
         for requirements in ("requirements.txt", "requirements-dev.txt")
     )
-    assert named == set(re.findall(r"^([\w.-]+)==", pins, re.MULTILINE))
+    assert named == set(re.findall(r"^([\w.-]+(?:\[\w+\])?)==", pins, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", sorted(TEXT))

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("data", "msdm_core", "rating")
 SOURCES = [ROOT / "app.py", *(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))]
 TESTS = list((ROOT / "tests").rglob("*.py"))
+# The blinding audit asks for it where it is there; the app runs without.
+OPTIONAL = {"playwright"}
 OURS = {"app", "data", "msdm_core", "rating", "tests"}
 
 
@@ -30,7 +32,7 @@ def imported(path: Path) -> set[str]:
 def pinned(name: str) -> set[str]:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return {
-        line.split("==")[0].lower().replace("_", "-")
+        line.split("==")[0].split("[")[0].lower().replace("_", "-")
         for line in lines
         if line.strip() and not line.startswith(("#", "-r"))
     }
@@ -55,6 +57,8 @@ def test_a_forbidden_import_is_noticed(tmp_path: Path) -> None:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("", encoding="utf-8")
     (tmp_path / "msdm_core" / "generate_tab.py").write_text("import gradio\n", encoding="utf-8")
+    for tab in ("rate_tab", "study_tab"):
+        (tmp_path / "rating" / f"{tab}.py").write_text("import gradio\n", encoding="utf-8")
     (tmp_path / "msdm_core" / "jobs.py").write_text("import gradio\n", encoding="utf-8")
     (tmp_path / "rating" / "planner.py").write_text("import msdm_core\n", encoding="utf-8")
     (tmp_path / "data" / "images.py").write_text("import torch\n", encoding="utf-8")
@@ -94,7 +98,7 @@ def test_whatever_is_imported_is_pinned(files: list[Path], lists: tuple[str, ...
     allowed = set().union(*map(pinned, lists))
     providers = importlib.metadata.packages_distributions()
     for path in files:
-        for package in imported(path) - OURS - sys.stdlib_module_names:
+        for package in imported(path) - OURS - OPTIONAL - sys.stdlib_module_names:
             if package in {other.stem for other in path.parent.glob("*.py")}:
                 continue  # a neighbour of the test, imported by its bare name
             found = {d.lower().replace("_", "-") for d in providers.get(package, [package])}
@@ -116,7 +120,7 @@ def test_every_requirement_is_pinned_to_one_version() -> None:
     for requirements in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / requirements).read_text(encoding="utf-8").splitlines():
             if line.strip() and not line.startswith(("#", "-r ")):
-                assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9A-Za-z.+]*", line), line
+                assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z]+\])?==[0-9][0-9A-Za-z.+]*", line), line
 
 
 def run_python(code: str) -> str:

@@ -1,6 +1,6 @@
 """Contract: all images of a study end at one size, one colour mode and one PNG encoding without a
 byte beside the pixels, whatever they were before; the same steps for all, each of them logged; and
-a picture's JPEG history cannot be told from its blocks after the recommended shrinking.
+after the recommended shrinking neither blocks nor colours tell which picture was a JPEG file.
 """
 
 import dataclasses
@@ -20,6 +20,10 @@ from rating.study.harmonisation import Harmonisation, harmonise, suggested_size_
 from tests.drawings import draw_scene, scenes
 
 SMALL = Harmonisation(size_px=48)
+
+
+def exact(size_px: int, **named) -> Harmonisation:
+    return Harmonisation(size_px=size_px, jpeg_quality=None, **named)
 
 
 def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
@@ -70,7 +74,7 @@ def test_every_picture_ends_at_one_size_mode_and_list_of_chunks(
 
 
 def test_large_pictures_too_have_one_data_chunk():
-    png, _ = harmonise(noise((700, 700)), Harmonisation(size_px=700))
+    png, _ = harmonise(noise((700, 700)), exact(700))
     assert len(png) > 1_000_000
     assert [kind for kind, _ in chunks(png)] == [b"IHDR", b"IDAT", b"IEND"]
     assert opened(png).tobytes() == noise((700, 700)).tobytes()
@@ -100,7 +104,7 @@ def test_same_pixels_give_the_same_bytes_and_the_picture_given_is_unchanged():
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (101, 60), (61, 60)])
 def test_the_centre_square_is_cropped_at_whole_pixels(size: tuple[int, int]):
     picture = noise(size)
-    png, log = harmonise(picture, Harmonisation(size_px=60))
+    png, log = harmonise(picture, exact(60))
     left, top = (size[0] - 60) // 2, (size[1] - 60) // 2
     assert log["crop_box"] == [left, top, left + 60, top + 60]
     assert (log["is_resampled"], log["scale"]) == (False, 1.0)
@@ -184,10 +188,33 @@ def test_shrinking_by_little_takes_out_the_grid_of_a_jpeg_file():
         history = file.convert("RGB")
 
     def excess(size_px: int) -> float:
-        settings = Harmonisation(size_px=size_px)
+        settings = exact(size_px)
         of_history, of_clean = (opened(harmonise(p, settings)[0]) for p in (history, clean))
         return abs(blockiness(of_history) - blockiness(of_clean))
 
     kept, shrunk = excess(256), excess(suggested_size_px(256))
     assert kept > 0.05
     assert shrunk < kept / 4
+
+
+def test_the_default_leaves_less_of_a_jpeg_file_in_the_colours():
+    def fine_colour(picture: Image.Image) -> float:
+        blue = np.asarray(picture.convert("YCbCr"), dtype=float)[..., 1]
+        radius = np.hypot(np.fft.fftfreq(240)[:, None], np.fft.fftfreq(240)[None, :])
+        return float(np.log10((np.abs(np.fft.fft2(blue)) ** 2)[radius > 0.35].mean()))
+
+    clean = noise((60, 60)).resize((256, 256), Image.Resampling.BICUBIC)
+    grains = np.random.default_rng(1).normal(0, 3, (256, 256, 3))
+    clean = Image.fromarray(np.clip(np.asarray(clean) + grains, 0, 255).astype(np.uint8))
+    buffer = io.BytesIO()
+    clean.save(buffer, "JPEG", quality=90, subsampling="4:2:0")
+    with Image.open(buffer) as file:
+        history = file.convert("RGB")
+
+    def difference(settings: Harmonisation) -> float:
+        return abs(
+            fine_colour(opened(harmonise(history, settings)[0]))
+            - fine_colour(opened(harmonise(clean, settings)[0]))
+        )
+
+    assert difference(Harmonisation()) < difference(exact(240)) / 3
