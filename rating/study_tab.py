@@ -71,7 +71,7 @@ class StudyTab:
     """The components of the tab and what they do."""
 
     def __init__(self, service: RatingService, inbox: StudyInbox) -> None:
-        """Build the components inside the surrounding `gr.Blocks`; all of them are empty."""
+        """Work on the studies of `service`; `build` makes the components."""
         self.access = service.access
         self._board = Board(Workplace(
             studies=service.studies,
@@ -82,6 +82,9 @@ class StudyTab:
             is_lasting=service.is_lasting,
             uploaded=uploaded_file,
         ))  # fmt: skip
+
+    def build(self) -> None:
+        """Build the components inside the surrounding `gr.Blocks`; all of them are empty."""
         self._view = gr.State(View())
         css = (WEB / "study.css").read_text(encoding="utf-8")
         with gr.HTML(
@@ -179,7 +182,9 @@ def uploaded_file(name: str) -> Path:
 
 def build_study_tab(service: RatingService, demo: gr.Blocks, inbox: StudyInbox) -> None:
     """Build and connect the tab inside `demo`."""
-    StudyTab(service, inbox).bind()
+    tab = StudyTab(service, inbox)
+    tab.build()
+    tab.bind()
 
 
 __all__ = ["StudyTab", "build_study_tab", "guarded", "read_event", "uploaded_file"]

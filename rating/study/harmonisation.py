@@ -57,7 +57,7 @@ class Harmonisation:
     size_px: int = 240
     resampling: Resampling = "lanczos"
     colour_mode: ColourMode = "RGB"
-    jpeg_quality: int | None = 90
+    jpeg_quality: int | None = 95
 
     def __post_init__(self) -> None:
         """Check every setting, since all images of a study depend on it."""

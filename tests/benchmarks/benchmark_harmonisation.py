@@ -79,11 +79,11 @@ def variants(native_px: int) -> dict[str, Harmonisation]:
     """Returns the harmonisations that are compared, for pictures of this side."""
     less = suggested_size_px(native_px)
     return {
-        "size kept": Harmonisation(size_px=native_px),
-        "size kept, JPEG 90": Harmonisation(size_px=native_px, jpeg_quality=90),
+        "size kept": Harmonisation(size_px=native_px, jpeg_quality=None),
+        "size kept, JPEG 95": Harmonisation(size_px=native_px, jpeg_quality=95),
         "size kept, JPEG 75": Harmonisation(size_px=native_px, jpeg_quality=75),
-        "shrunk to 15/16 (default)": Harmonisation(size_px=less),
-        "shrunk to 15/16, JPEG 90": Harmonisation(size_px=less, jpeg_quality=90),
+        "shrunk to 15/16": Harmonisation(size_px=less, jpeg_quality=None),
+        "shrunk to 15/16, JPEG 95 (default)": Harmonisation(size_px=less, jpeg_quality=95),
     }
 
 

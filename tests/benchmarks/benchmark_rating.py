@@ -57,7 +57,7 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Load:
-    """Who rates, how long, how fast; `items` ends a rater earlier, None does not."""
+    """Who rates, how long, how fast; `items` of one rater, by default enough for the time."""
 
     raters: int = 50
     seconds: float = 120.0
@@ -82,6 +82,7 @@ class Report:
     """What was measured, and what the database says of it."""
 
     raters: int
+    assigned: int
     steps: int
     steps_per_s: float
     p50_ms: float
@@ -178,9 +179,6 @@ def rate(port: int, token: str, load: Load, seed: int, told: Told) -> None:
         until_s = time.monotonic() + load.seconds
         time.sleep(dice.uniform(0, load.think_s))
         while state["phase"] in {"practice", "rating"} and time.monotonic() < until_s:
-            is_enough = load.items is not None and state["progress"]["done"] >= load.items
-            if is_enough and state["phase"] == "rating":
-                return
             client.load_images(state, loaded)
             time.sleep(dice.uniform(0.5, 1.5) * load.think_s)
             state = client.answer(state["item"])
@@ -235,7 +233,8 @@ def prepare(database: Database, load: Load) -> list[str]:
     # A rater gets about two thirds of the items, so that there is something to balance.
     prompts = max(4, items * 3 // 2 // 4 + 1)
     protocol = Protocol(
-        plan=plan(), planned_raters=load.raters, items_per_rater=max(items, 4), washout_items=4
+        plan=plan(), planned_raters=load.raters, items_per_rater=items,
+        washout_items=min(10, items // 4),
     )
     studies = Studies(database)
     code = studies.create("Benchmark", protocol=protocol, seed=1)
@@ -306,10 +305,13 @@ def measure(home: Path, url: str, load: Load) -> Report:
             told = play(int(address.rsplit(":", 1)[1]), tokens, load)
             took_s = time.monotonic() - started_s
         lost, unexpected, spread = compare(database, told)
+        with database.read() as session:
+            assigned = len(session.scalars(select(Assignment.id)).all())
     finally:
         database.close()
     return Report(
         raters=load.raters,
+        assigned=assigned,
         steps=len(told.acknowledged),
         steps_per_s=len(told.acknowledged) / took_s,
         p50_ms=1000 * statistics.median(told.save_and_next_s or [0.0]),

@@ -96,6 +96,15 @@ CONTRASTS = """() => {
   return found;
 }"""
 
+# Of every label: its lines, its words, and whether it sticks out of its point.
+LABEL_LINES = """() => [...document.querySelectorAll('.r-abreast .r-label')].map((e) => {
+  const range = document.createRange();
+  range.selectNodeContents(e);
+  const tops = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+  const isOut = e.scrollWidth > e.parentElement.clientWidth;
+  return [e.textContent, tops.size, e.textContent.split(' ').length, isOut];
+})"""
+
 
 def assert_readable(page: Page) -> None:
     found = page.evaluate(CONTRASTS)
@@ -601,36 +610,21 @@ class TestLooks:
         page.keyboard.press("Escape")
         expect(page.locator(".r-dialog")).to_be_hidden()
 
-    @pytest.mark.parametrize("width, height", [(390, 844), (1024, 768), (844, 390)])
-    def test_no_word_of_a_label_is_broken(self, server, study, sit, width, height):
+    def test_no_word_of_a_label_is_broken_and_less_motion_is_respected(self, server, study, sit):
         _, link = server.enrolled(study)
-        seat = sit(link, {"width": width, "height": height})
+        seat = sit(link, PHONE, reduced_motion="reduce")
         seat.begin()
-        broken = seat.page.evaluate(
-            """() => [...document.querySelectorAll('.r-point .r-label')]
-                 .filter((e) => e.scrollWidth > e.parentElement.clientWidth)
-                 .map((e) => e.textContent)"""
-        )
-        assert broken == []
-        lines = seat.page.evaluate(
-            """() => [...document.querySelectorAll('.r-abreast .r-label')].map((e) => {
-                 const range = document.createRange();
-                 range.selectNodeContents(e);
-                 const tops = new Set([...range.getClientRects()].map((r) => Math.round(r.top)));
-                 return [tops.size, e.textContent.split(' ').length];
-               })"""
-        )
-        assert len(lines) == 11
-        assert all(count <= words for count, words in lines)
-
-    def test_who_wants_less_motion_gets_none(self, server, study, sit):
-        _, link = server.enrolled(study)
-        seat = sit(link, reduced_motion="reduce")
-        seat.begin()
+        page = seat.page
+        for width, height in ((390, 844), (1024, 768), (844, 390)):
+            page.set_viewport_size({"width": width, "height": height})
+            expect(page.locator(".r-abreast")).to_have_count(2)
+            lines = page.evaluate(LABEL_LINES)
+            assert len(lines) == 11
+            assert [each for each in lines if each[1] > each[2] or each[3]] == []
         seat.step_one()
         seat.choose("alignment", 2)
-        expect(seat.page.locator(".r-commit")).to_contain_text("going on")
-        moving = seat.page.evaluate(
+        expect(page.locator(".r-commit")).to_contain_text("going on")
+        moving = page.evaluate(
             """() => [...document.querySelectorAll('.r-app *')].filter((e) =>
                  [null, '::before', '::after'].some((part) =>
                    getComputedStyle(e, part).transitionDuration !== '0s')).length"""
