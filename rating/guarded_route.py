@@ -59,12 +59,19 @@ class GuardedRoute(APIRoute):
 def error_answer(error: Exception, **more: object) -> JSONResponse:
     """Return an error as JSON; one that nobody expected is logged under a short reference."""
     status, code, headers = status_of(error)
-    told: dict[str, object] = {"code": code, "message": str(error)}
+    told: dict[str, object] = {"code": code, "message": _sendable(str(error))}
     if status >= 500:
         told["message"] = logged_message(error)
     if isinstance(error, AnswerError) and error.fields:
-        told["fields"] = error.fields
+        told["fields"] = {
+            _sendable(name): _sendable(fault) for name, fault in error.fields.items()
+        }
     return JSONResponse({"error": told, **more}, status, {**NEVER_KEPT, **headers})
+
+
+def _sendable(text: str) -> str:
+    # What was sent may be repeated here, and half a character cannot be sent back.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def status_of(error: Exception) -> tuple[int, str, dict[str, str]]:

@@ -4,7 +4,9 @@ A step is taken once. The same request again changes nothing; another request fo
 done already, from another tab or device, is refused and nothing of it is kept.
 """
 
+import datetime
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -20,20 +22,17 @@ from rating.storage.models import (
     Mark,
     Question,
     Rater,
-    Study,
     Submission,
 )
-from rating.study.lookup import current_protocol, utc_now
-from rating.study.protocol import Protocol
-from rating.study.rater_view import current_assignment
-from rating.study.submission import StepSubmission, read_submission
+from rating.study.lookup import utc_now
+from rating.study.submission import MOST_VISIBLE_MS, StepSubmission
+from rating.study.visit import Visit
 
-__all__ = ["find_assignment", "is_repeated", "read_submission", "revise_item", "take_step"]
-
-_DONE_BEFORE = (
+_DONE_BEFORE: Final = (
     "This item was answered already, in another window or on another device. "
     "Nothing is lost; you continue where you are."
 )
+_NOT_NEXT: Final = "This is not the item that comes next; here is the one that does."
 
 
 def find_assignment(session: Session, rater: Rater, token: str) -> Assignment:
@@ -53,23 +52,31 @@ def find_assignment(session: Session, rater: Rater, token: str) -> Assignment:
     return found
 
 
-def is_repeated(session: Session, assignment: Assignment, key: str) -> bool:
-    """Return whether a request of this key was carried out before."""
-    found = session.scalar(
-        select(Submission.id).where(
-            Submission.assignment_id == assignment.id, Submission.key == key
+def is_repeated(
+    session: Session, assignment: Assignment, sent: StepSubmission, *, is_revision: bool = False
+) -> bool:
+    """Return whether this request was carried out before.
+
+    Raises:
+        AnswerError: its key named another request; taken for that one it would be lost.
+    """
+    step = session.scalar(
+        select(Submission.step).where(
+            Submission.assignment_id == assignment.id, Submission.key == sent.key
         )
     )
-    return found is not None
+    if step is None:
+        return False
+    if is_revision != (step < 0) or (not is_revision and step != sent.step):
+        raise AnswerError(
+            "This key was used for another request; each answer needs a key of its own.",
+            {"key": "was used for another request"},
+        )
+    return True
 
 
 def take_step(
-    session: Session,
-    study: Study,
-    rater: Rater,
-    assignment: Assignment,
-    sent: StepSubmission,
-    app_version: str,
+    visit: Visit, assignment: Assignment, sent: StepSubmission, app_version: str
 ) -> None:
     """Take one step of the present item.
 
@@ -77,54 +84,31 @@ def take_step(
         StaleError: "already_answered" or "not_current".
         AnswerError: an answer is missing, unknown or out of range.
     """
-    protocol = current_protocol(session, study)
     if assignment.submitted_at is not None or sent.step <= assignment.steps_done:
         raise StaleError(_DONE_BEFORE, "already_answered")
-    current = current_assignment(session, rater)
+    current = visit.current
     if current is None or current.id != assignment.id or sent.step != assignment.steps_done + 1:
-        raise StaleError("This is not the item that comes next; here is the one that does.",
-                         "not_current")  # fmt: skip
-    questions = _questions(session, study, sent.step)
-    _check(sent, questions)
+        raise StaleError(_NOT_NEXT, "not_current")
     now = utc_now()
-    session.add(
-        Submission(assignment_id=assignment.id, step=sent.step, key=sent.key, received_at=now)
-    )
-    for question in questions:
-        _save(session, assignment, question, sent)
-    _keep_extras(session, protocol, assignment, sent)
+    _keep(visit, assignment, sent, sent.step, now)
     assignment.shown_at = assignment.shown_at or now
     assignment.steps_done = sent.step
-    assignment.visible_ms += sent.visible_ms
     assignment.viewport_width_px = sent.viewport_width_px
     assignment.viewport_height_px = sent.viewport_height_px
     assignment.device_pixel_ratio = sent.device_pixel_ratio
     assignment.app_version = app_version[:40]
     if sent.step == 1:
         assignment.judged_at = now
-    if sent.step == protocol.step_count:
+    if sent.step == visit.protocol.step_count:
         assignment.submitted_at = now
-    session.flush()
-    if assignment.submitted_at is not None and current_assignment(session, rater) is None:
-        rater.completed_at = now
-        record_event(session, study, "completed", rater.code, {})
+    visit.session.flush()
+    visit.go_on()
+    if visit.current is None:
+        visit.rater.completed_at = now
+        record_event(visit.session, visit.study, "completed", visit.rater.code, {})
 
 
-def is_last_request(session: Session, study: Study, rater: Rater, sent: StepSubmission) -> bool:
-    """Return whether a step would complete the rater, for which the study is held exclusively."""
-    if sent.step != current_protocol(session, study).step_count:
-        return False
-    left = session.scalar(
-        select(func.count())
-        .select_from(Assignment)
-        .where(Assignment.rater_id == rater.id, Assignment.submitted_at.is_(None))
-    )
-    return left == 1
-
-
-def revise_item(
-    session: Session, study: Study, rater: Rater, assignment: Assignment, sent: StepSubmission
-) -> None:
+def revise_item(visit: Visit, assignment: Assignment, sent: StepSubmission) -> None:
     """Change the answers of an earlier item's last step.
 
     Raises:
@@ -132,28 +116,17 @@ def revise_item(
             the item is not submitted yet.
         AnswerError: an answer is missing, unknown or out of range.
     """
-    protocol = current_protocol(session, study)
-    check_revisable(protocol, rater, assignment)
-    if sent.step != protocol.step_count:
+    check_revisable(visit, assignment)
+    if sent.step != visit.protocol.step_count:
         raise StaleError("The first answers to an image are final.", "frozen")
-    questions = _questions(session, study, sent.step)
-    _check(sent, questions)
-    now = utc_now()
-    earlier = session.scalar(
+    lowest = visit.session.scalar(
         select(func.min(Submission.step)).where(Submission.assignment_id == assignment.id)
     )
-    number = min(earlier or 0, 0) - 1
-    session.add(
-        Submission(assignment_id=assignment.id, step=number, key=sent.key, received_at=now)
-    )
-    for question in questions:
-        _save(session, assignment, question, sent)
-    _keep_extras(session, protocol, assignment, sent)
-    assignment.visible_ms += sent.visible_ms
-    session.flush()
+    _keep(visit, assignment, sent, min(lowest or 0, 0) - 1, utc_now())
+    visit.session.flush()
 
 
-def check_revisable(protocol: Protocol, rater: Rater, assignment: Assignment) -> None:
+def check_revisable(visit: Visit, assignment: Assignment) -> None:
     """Check that an item may be looked at again and changed.
 
     Raises:
@@ -161,19 +134,25 @@ def check_revisable(protocol: Protocol, rater: Rater, assignment: Assignment) ->
     """
     if assignment.submitted_at is None:
         raise StaleError("This item is not answered yet.", "not_current")
-    if not protocol.can_revise or rater.closing_remark is not None:
+    if not visit.protocol.can_revise or visit.rater.closing_remark is not None:
         raise StaleError("Answers cannot be changed any more.", "frozen")
 
 
-def _questions(session: Session, study: Study, step: int) -> Sequence[Question]:
-    return session.scalars(
-        select(Question)
-        .where(Question.study_id == study.id, Question.step == step)
-        .order_by(Question.position)
-    ).all()
+def _keep(
+    visit: Visit, assignment: Assignment, sent: StepSubmission, number: int, now: datetime.datetime
+) -> None:
+    """Keep a request, under its number, with everything in it."""
+    questions = visit.questions_of(sent.step)
+    _check(visit, sent, questions)
+    visit.session.add(
+        Submission(assignment_id=assignment.id, step=number, key=sent.key, received_at=now)
+    )
+    _save(visit, assignment, questions, sent, now)
+    _keep_extras(visit.session, assignment, sent)
+    assignment.visible_ms = min(assignment.visible_ms + sent.visible_ms, MOST_VISIBLE_MS)
 
 
-def _check(sent: StepSubmission, questions: Sequence[Question]) -> None:
+def _check(visit: Visit, sent: StepSubmission, questions: Sequence[Question]) -> None:
     known = {question.code: question for question in questions}
     faults = {
         code: "is no question of this step"
@@ -188,63 +167,72 @@ def _check(sent: StepSubmission, questions: Sequence[Question]) -> None:
             faults[code] = "is not answered yet"
         elif not question.minimum <= sent.answers[code] <= question.maximum:
             faults[code] = f"need a value from {question.minimum} to {question.maximum}"
+    tagged = [each.tag for each in sent.tags] + [each.tag for each in sent.marks if each.tag]
+    if unknown := [tag for tag in tagged if tag not in visit.protocol.defect_tags]:
+        faults["tags"] = f"{unknown[0]!r} is not offered"
     if faults:
-        told = "; ".join(f"{code}: {said}" for code, said in faults.items())
-        raise AnswerError(f"The answer cannot be kept: {told}.", faults)
+        raise _refused(faults)
+
+
+def _refused(faults: dict[str, str]) -> AnswerError:
+    told = "; ".join(f"{name}: {said}" for name, said in faults.items())
+    return AnswerError(f"The answer cannot be kept: {told}.", faults)
 
 
 def _save(
-    session: Session, assignment: Assignment, question: Question, sent: StepSubmission
+    visit: Visit,
+    assignment: Assignment,
+    questions: Sequence[Question],
+    sent: StepSubmission,
+    now: datetime.datetime,
 ) -> None:
-    """Save one answer with its history; one that says the same as before stays as it is."""
-    value = None if question.code in sent.cannot_judge else sent.answers[question.code]
-    now = utc_now()
-    answer = session.scalar(
-        select(Answer).where(
-            Answer.assignment_id == assignment.id, Answer.question_id == question.id
-        )
-    )
-    if answer is None:
-        answer = Answer(
-            study_id=assignment.study_id, assignment_id=assignment.id, question_id=question.id,
-            value=value, is_cannot_judge=value is None, revision=1, saved_at=now,
-        )  # fmt: skip
-        session.add(answer)
-    elif answer.value == value:
-        return
-    else:
-        answer.value, answer.is_cannot_judge = value, value is None
-        answer.revision, answer.saved_at = answer.revision + 1, now
-    session.flush()
-    session.add(
+    """Save the answers with their history; one that says the same as before stays as it is."""
+    kept = visit.answers_to(assignment)
+    saved = []
+    for question in questions:
+        value = None if question.code in sent.cannot_judge else sent.answers[question.code]
+        answer = kept.get(question.id)
+        if answer is None:
+            answer = Answer(
+                study_id=assignment.study_id, assignment_id=assignment.id,
+                question_id=question.id, value=value, is_cannot_judge=value is None, revision=1,
+                saved_at=now,
+            )  # fmt: skip
+            visit.session.add(answer)
+        elif answer.value == value:
+            continue
+        else:
+            answer.value, answer.is_cannot_judge = value, value is None
+            answer.revision, answer.saved_at = answer.revision + 1, now
+        saved.append(answer)
+    visit.session.flush()  # gives new answers their keys
+    visit.session.add_all(
         AnswerVersion(
-            answer_id=answer.id, revision=answer.revision, value=value,
-            is_cannot_judge=value is None, saved_at=now,
+            answer_id=each.id, revision=each.revision, value=each.value,
+            is_cannot_judge=each.is_cannot_judge, saved_at=now,
         )
+        for each in saved
     )  # fmt: skip
 
 
-def _keep_extras(
-    session: Session, protocol: Protocol, assignment: Assignment, sent: StepSubmission
-) -> None:
+def _keep_extras(session: Session, assignment: Assignment, sent: StepSubmission) -> None:
     """Replace tags, marks, remark and *seen before* of an item by what was sent."""
-    slots = {
-        slot.slot: slot.id
-        for slot in session.scalars(
-            select(AssignmentSlot).where(AssignmentSlot.assignment_id == assignment.id)
-        )
-    }
-    tagged = [each.tag for each in sent.tags] + [each.tag for each in sent.marks if each.tag]
-    faults = {}
-    if unknown := [tag for tag in tagged if tag not in protocol.defect_tags]:
-        faults["tags"] = f"{unknown[0]!r} is not offered"
-    if any(each.slot not in slots for each in (*sent.tags, *sent.marks)):
-        faults["marks"] = "there is no picture in that place"
-    if faults:
-        told = "; ".join(f"{name}: {said}" for name, said in faults.items())
-        raise AnswerError(f"The answer cannot be kept: {told}.", faults)
     assignment.is_seen_before = sent.is_seen_before
     assignment.remark = sent.remark or None
+    if assignment.steps_done == 0 and not sent.tags and not sent.marks:
+        return
+    rows = session.execute(
+        select(AssignmentSlot.slot, AssignmentSlot.id).where(
+            AssignmentSlot.assignment_id == assignment.id
+        )
+    )
+    slots = {slot: slot_id for slot, slot_id in rows}
+    if faults := {
+        name: "there is no picture in that place"
+        for name, points in (("tags", sent.tags), ("marks", sent.marks))
+        if any(each.slot not in slots for each in points)
+    }:
+        raise _refused(faults)
     for table in (DefectTag, Mark):
         session.execute(
             delete(table).where(table.assignment_slot_id.in_(slots.values())),

@@ -10,43 +10,45 @@ from rating.errors import AnswerError, StaleError
 from rating.storage.events import record_event
 from rating.storage.models import Assignment, AssignmentSlot, Rater, Study
 from rating.study.exposure import design_units, exposure_so_far
-from rating.study.lookup import current_protocol, last_version, utc_now
+from rating.study.lookup import last_version, utc_now
 from rating.study.order import draw_order
 from rating.study.rater_view import consent_sha256
+from rating.study.visit import Visit
 
 MOST_YEARS: Final = 70
 # Raters of blinding audits are numbered from here, so that they take no place in the rotation.
 _FIRST_AUDIT_INDEX: Final = 1_000_000
 
 
-def consent(
-    session: Session, study: Study, rater: Rater, text_sha256: str, is_independent: bool
-) -> None:
+def consent(visit: Visit, text_sha256: str, is_independent: bool) -> None:
     """Keep a rater's consent; done twice it changes nothing.
 
     Raises:
         StaleError: the text was changed since it was shown.
     """
+    rater = visit.rater
     if rater.consented_at is not None:
         return
-    shown = consent_sha256(current_protocol(session, study))
+    shown = consent_sha256(visit.protocol)
     if text_sha256 != shown:
         raise StaleError(
             "The text of the consent was changed meanwhile. Please read it again.", "not_current"
         )
     rater.consented_at, rater.consent_sha256 = utc_now(), shown
     rater.is_independent = is_independent
-    record_event(session, study, "consented", rater.code, {"consent_sha256": shown})
+    record_event(
+        visit.session, visit.study, "consented", rater.code, {"consent_sha256": shown}
+    )
 
 
-def check_profile(session: Session, study: Study, specialty: str, years: int) -> None:
+def check_profile(visit: Visit, specialty: str, years: int) -> None:
     """Check what a rater says of their experience.
 
     Raises:
         AnswerError: the specialty is not on the list or the years are impossible.
     """
     faults = {}
-    offered = current_protocol(session, study).specialties
+    offered = visit.protocol.specialties
     if specialty not in offered:
         faults["specialty"] = f"choose one of {', '.join(offered)}"
     if isinstance(years, bool) or not 0 <= years <= MOST_YEARS:
@@ -56,13 +58,13 @@ def check_profile(session: Session, study: Study, specialty: str, years: int) ->
         raise AnswerError(f"The profile cannot be kept: {told}.", faults)
 
 
-def enrol(session: Session, study: Study, rater: Rater, specialty: str, years: int) -> None:
+def enrol(visit: Visit, specialty: str, years: int) -> None:
     """Draw a rater's items and keep them; the caller holds the study exclusively.
 
     Raises:
         DesignError: no order satisfies the protocol.
     """
-    protocol = current_protocol(session, study)
+    session, study, rater = visit.session, visit.study, visit.rater
     units = design_units(session, study)
     index = _next_index(session, study, rater.is_audit)
     order = draw_order(
@@ -70,7 +72,7 @@ def enrol(session: Session, study: Study, rater: Rater, specialty: str, years: i
         units.reals,
         units.checks,
         units.practice,
-        protocol,
+        visit.protocol,
         exposure_so_far(session, study),
         study.seed,
         index,
@@ -113,6 +115,7 @@ def enrol(session: Session, study: Study, rater: Rater, specialty: str, years: i
         "protocol_version": version,
     }
     record_event(session, study, "enrolled", rater.code, details)
+    visit.go_on()
 
 
 def _next_index(session: Session, study: Study, is_audit: bool) -> int:

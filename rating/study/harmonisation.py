@@ -17,7 +17,7 @@ from data.images import to_rgb
 from data.provenance import png_bytes
 from rating.errors import StimulusError
 
-Crop = Literal["centre_square", "none"]
+Crop = Literal["pad_square", "centre_square", "none"]
 Resampling = Literal["lanczos", "bicubic", "bilinear"]
 ColourMode = Literal["RGB", "L"]
 
@@ -36,9 +36,12 @@ class Harmonisation:
     """What all images of a study go through, in the order of the fields.
 
     Args:
-        crop:         "centre_square": the largest central square; "none": all of the picture, whose
-                      longer side then becomes `size_px`, so that pictures of other proportions end
-                      at another size, which the checks before opening refuse.
+        crop:         "pad_square": all of the picture, on a black square; "centre_square": the
+                      largest central square. It must be what the models were trained with: one
+                      that has learnt from padded frames draws their borders, and real images
+                      cropped beside them would be known by having none. "none": all of the picture,
+                      whose longer side then becomes `size_px`, so that pictures of other
+                      proportions end at another size, which the checks before opening refuse.
         size_px:      Side of the square, or the longer side: 32 to 2048 px. Best a little below
                       what the smallest images have, see `suggested_size_px`, so that all are shrunk
                       and none enlarged. The default suits models that draw at 256 px.
@@ -53,7 +56,7 @@ class Harmonisation:
         StimulusError: If a setting is not allowed; the message names all that are not.
     """
 
-    crop: Crop = "centre_square"
+    crop: Crop = "pad_square"
     size_px: int = 240
     resampling: Resampling = "lanczos"
     colour_mode: ColourMode = "RGB"
@@ -112,6 +115,8 @@ def harmonise(image: Image.Image, settings: Harmonisation) -> tuple[bytes, dict[
     picture = rgb.crop(box)
     if is_resampled := size != sides:
         picture = picture.resize(size, _FILTERS[settings.resampling])
+    if settings.crop == "pad_square":
+        picture, size = _on_black_square(picture), (settings.size_px, settings.size_px)
     if settings.colour_mode == "L":
         picture = picture.convert("L")
     if settings.jpeg_quality is not None:
@@ -151,11 +156,19 @@ def _with_one_data_chunk(png: bytes) -> bytes:
 def _crop_box(size: tuple[int, int], crop: str) -> tuple[int, int, int, int]:
     """Return what is kept, in whole pixels: a part of one would blur some arms and not others."""
     width, height = size
-    if crop == "none":
+    if crop != "centre_square":
         return (0, 0, width, height)
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return (left, top, left + side, top + side)
+
+
+def _on_black_square(picture: Image.Image) -> Image.Image:
+    """Return the picture in the middle of a black square, the ground on which scopes show theirs."""
+    side = max(picture.size)
+    square = Image.new(picture.mode, (side, side))
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
 
 
 def _through_jpeg(picture: Image.Image, quality: int) -> Image.Image:

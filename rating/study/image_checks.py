@@ -135,7 +135,7 @@ def _likeness_problems(pictures: Sequence[Picture]) -> Iterator[Problem]:
             yield Problem(
                 code,
                 f"images have different {what} ({told}), which tells arms apart; remove all images "
-                f"and add them with the crop centre_square. For example {named(rarest)}.",
+                f"and add them with a crop that makes squares. For example {named(rarest)}.",
                 "harmonisation",
             )
 

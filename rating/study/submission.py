@@ -5,7 +5,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from rating.errors import AnswerError
 
@@ -124,7 +124,7 @@ def read_submission(values: object) -> StepSubmission:
     reader = _Reader(values)
     for name in values:
         if name not in _KNOWN:
-            reader.fault(str(name)[:40], "is not known")
+            reader.fault(_shown(str(name)), "is not known")
     width, height = _viewport(reader)
     submission = StepSubmission(
         item=reader.text("item", _TOKEN),
@@ -149,12 +149,22 @@ def read_submission(values: object) -> StepSubmission:
     return submission
 
 
+def is_token(text: str) -> bool:
+    """Return whether a text can be a token at all; what cannot be is not looked up."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def clean_text(text: str, most: int) -> str:
     """Return a text without control characters (line breaks stay), trimmed.
 
     Raises:
-        AnswerError: it is longer than `most` characters.
+        AnswerError: it is longer than `most` characters, or holds a NUL, which no keyboard types.
     """
+    if "\0" in text:
+        raise AnswerError(
+            "The remark holds a NUL character, which cannot be kept. Please take it out.",
+            {"remark": "holds a NUL character; take it out"},
+        )
     kept = "".join(
         sign for sign in text.replace("\r\n", "\n").replace("\r", "\n")
         if sign == "\n" or unicodedata.category(sign) not in {"Cc", "Cs", "Co", "Cn"}
@@ -257,14 +267,20 @@ def _pixel_ratio(reader: _Reader) -> float | None:
     return None
 
 
-def _is_number(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)  # type: ignore[arg-type]  # a number, just checked
+def _shown(name: str) -> str:
+    """Return a name as it can be told in an answer: short, and of characters that can be sent."""
+    return name[:40].encode("utf-8", "replace").decode("utf-8")
 
 
-def _is_slot(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _is_slot(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 26
 
 
-def _is_share(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]  # a number, as checked
+def _is_share(value: object) -> TypeGuard[int | float]:
+    return _is_number(value) and 0 <= value <= 1

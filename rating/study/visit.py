@@ -40,6 +40,8 @@ class Visit:
     @functools.cached_property
     def current(self) -> Assignment | None:
         """The item to be judged now: the lowest position that is not submitted."""
+        if self.rater.enrolled_at is None:
+            return None
         return self.session.scalar(
             select(Assignment)
             .where(Assignment.rater_id == self.rater.id, Assignment.submitted_at.is_(None))
@@ -58,8 +60,8 @@ class Visit:
         study, rater = self.study, self.rater
         if rater.withdrawn_at is not None or rater.erased_at is not None:
             return "withdrawn"
-        has_finished = rater.enrolled_at is not None and rater.closing_remark is not None
-        if has_finished and self.current is None:
+        is_enrolled = rater.enrolled_at is not None
+        if is_enrolled and rater.closing_remark is not None and self.current is None:
             return "done"
         if study.status == "locked":
             return "locked"
@@ -69,7 +71,7 @@ class Visit:
             return "paused"
         if rater.consented_at is None:
             return "consent"
-        if rater.enrolled_at is None:
+        if not is_enrolled:
             return "profile"
         if self.current is None:
             return "closing"

@@ -55,18 +55,25 @@ function fail(text) {
   box.hidden = false;
 }
 
+const answered = () => new Promise((resolve) => {
+  document.addEventListener("study-answered", () => setTimeout(resolve), { once: true });
+});
+
 async function ask(button) {
-  if (page.classList.contains("s-busy")) return;
+  // A second press on the same button is none; one on another waits for its turn.
+  if (button.hasAttribute("aria-busy")) return;
+  while (page.classList.contains("s-busy")) await answered();
+  if (!button.isConnected) return;
   if (button.dataset.confirm && !(await confirmed(button.dataset.confirm, button.dataset.yes))) return;
   const dirty = page.querySelector("form.s-dirty[data-dirty]");
   if (dirty && !button.closest("form.s-dirty") && !(await confirmed(dirty.dataset.dirty, "Leave"))) return;
   setBusy(button, true);
-  const end = () => {
+  const end = () => document.dispatchEvent(new CustomEvent("study-answered"));
+  const patience = setTimeout(end, BUSY_AT_MOST_MS);
+  document.addEventListener("study-answered", () => {
+    clearTimeout(patience);
     setBusy(button, false);
-    document.removeEventListener("study-answered", end);
-  };
-  document.addEventListener("study-answered", end);
-  setTimeout(end, BUSY_AT_MOST_MS);
+  }, { once: true });
   const form = button.closest("form");
   let values = {};
   try {

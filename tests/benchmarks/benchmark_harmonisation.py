@@ -1,8 +1,8 @@
 """Measures what harmonisation leaves of the history by which real images could be told.
 
-    python tests/benchmarks/benchmark_harmonisation.py --real FOLDER [--generated FOLDER ...]
+    python tests/benchmarks/benchmark_harmonisation.py REAL [GENERATED ...]
 
-`--real` is a dataset that the readers accept, `--generated` a folder of generated images. Three
+REAL is a dataset that the readers accept, GENERATED a folder of generated images. Three
 measures are taken of each picture: steps across the grid of 8 px against others (blocks), and the
 power of the finest detail in brightness and in colour. A figure is the area under the ROC curve by
 which that measure alone tells two sets apart: 0.5 not at all, 1 always.
@@ -98,8 +98,8 @@ def print_rows(title: str, native_px: int, one: list[Image.Image], other: list[I
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--real", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--generated", type=Path, action="append", default=[], metavar="FOLDER")
+    parser.add_argument("real", type=Path, metavar="REAL", help="dataset of real images")
+    parser.add_argument("generated", type=Path, nargs="*", metavar="GENERATED", help="folders")
     parser.add_argument("--count", type=int, default=99, metavar="N", help="images a set (99)")
     options = parser.parse_args()
     real = [image.read() for image in from_dataset(options.real, options.count, seed=1)]

@@ -265,10 +265,12 @@ def preview(page: Page) -> None:
     frame.get_by_role("button", name="Go on").click()
     frame.get_by_role("button", name="Start").click()
     expect(frame.locator(".r-question")).to_have_count(2)
+    page.locator(".s-preview").evaluate("box => box.scrollIntoView({block: 'end'})")
     assert frame.locator("blockquote").count() == 0
     page.locator('[data-width="390"]').click()
     frame.locator(".r-question").nth(0).locator("label").first.click()
     frame.locator(".r-question").nth(1).locator("label").first.click()
+    page.locator(".s-preview").evaluate("box => box.scrollIntoView({block: 'end'})")
     frame.locator(".r-commit").click()
     expect(frame.locator("blockquote")).to_contain_text("finding number")
 
@@ -293,6 +295,7 @@ def watch(page: Page, browser: Browser, link: str) -> None:
     press(page, "pause")
     expect(page.locator("#study-main")).to_contain_text("This study is paused")
     press(page, "resume")
+    expect(page.locator("#study-message")).to_contain_text("goes on")
     fill(page, "extend", planned_raters="5", reason="one dropped out")
     press(page, "extend")
     expect(page.locator("#study-message")).to_contain_text("Version 2")

@@ -234,7 +234,7 @@ def test_extras_are_kept_and_replaced_until_the_item_is_submitted(
     ]
     saved = desk.answer(
         rater_id,
-        sent(item, 1, tags=[{"slot": 0, "tag": "anatomy"}], marks=marks, remark="odd\0 fold\r\n",
+        sent(item, 1, tags=[{"slot": 0, "tag": "anatomy"}], marks=marks, remark="odd\x07 fold\r\n",
              is_seen_before=True, cannot_judge=["realism"], answers={"origin": 1}),
     )  # fmt: skip
     kept = saved.state["item"]["saved"]

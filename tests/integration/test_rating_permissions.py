@@ -5,6 +5,7 @@ Routes and handlers are taken from the application itself, so that a new one wit
 """
 
 import dataclasses
+import http.client
 import json
 import re
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from sqlalchemy import select
 
 from rating.access import COOKIE
-from rating.page_guard import rule_of
+from rating.page_guard import MOST_BYTES, MOST_UPLOAD_BYTES, rule_of
 from rating.storage.database import Database, sqlite_url
 from rating.storage.models import Base
 from tests.server import ROOT, clean_environment, free_port, wait_until_up
@@ -146,7 +147,8 @@ class Running:
 
     def client(self, role: str) -> httpx.Client:
         headers = {"Cookie": f"{COOKIE}={self.cookies[role]}"} if self.cookies[role] else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        # Without https there are no certificates to load, which would take most of the time.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False)
 
     def asked(self) -> list[list[Any]]:
         """Returns what the guards were asked since the last call."""
@@ -288,3 +290,58 @@ def test_what_is_not_listed_is_for_nobody():
                  "/rate/gradio_api/upload", "/rate/gradio_api/queue/join", "/rate/generated/x",
                  "/rate/../generated/x"):  # fmt: skip
         assert rule_of(path) == "none", path
+
+
+def test_a_raters_browser_is_sent_to_the_raters_page(running: Running):
+    for method in ("GET", "HEAD"):
+        answer = ask(running, "rater", method, "/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/rate/")
+        assert answer.headers["cache-control"] == "no-store"
+    with running.client("rater") as client:
+        told = client.get("/config")
+        assert told.status_code == 403
+        assert told.json()["error"]["code"] == "forbidden"
+        assert client.get("/rate/").status_code == 200
+
+
+def test_once_the_study_is_locked_its_raters_browser_is_like_any_other(running: Running):
+    assert ask(running, "past rater", "GET", "/").status_code == 200
+    with running.client("past rater") as client:
+        assert client.get("/rate/api/state").json()["phase"] == "locked"
+
+
+def test_the_raters_page_names_no_model(running: Running):
+    with running.client("rater") as client:
+        sent = client.get("/rate/").text + client.get("/rate/config").text
+    for name in ("msdm-", "MSDM", "FLUX", "flux", "andinsky", "iffusion"):
+        assert name not in sent
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "size_bytes", "status"),
+    [("coordinator", "/gradio_api/upload", MOST_UPLOAD_BYTES + 1, 413),
+     ("coordinator", "/gradio_api/queue/join", MOST_BYTES + 1, 413),
+     ("nobody", "/gradio_api/upload", MOST_UPLOAD_BYTES + 1, 401),
+     ("nobody", "/gradio_api/queue/join", MOST_BYTES + 1, 413),
+     ("rater", "/rate/api/answers", MOST_BYTES + 1, 413)],
+)  # fmt: skip
+def test_a_request_that_is_too_large_is_refused_before_it_is_read(
+    running: Running, role: str, path: str, size_bytes: int, status: int
+):
+    connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", path)
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(size_bytes))
+    connection.putheader("Cookie", f"{COOKIE}={running.cookies[role]}")
+    connection.endheaders()
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_a_large_request_without_a_length_is_cut_off(running: Running):
+    pieces = (b" " * 65_536 for _ in range(2 * MOST_BYTES // 65_536))
+    with running.client("nobody") as client:
+        answer = client.post(
+            "/gradio_api/queue/join", content=pieces, headers={"Content-Type": "application/json"}
+        )
+    assert answer.is_error

@@ -101,6 +101,14 @@ def test_defaults_and_generous_spelling_are_as_with_folders():
     assert "A.PNG is a.png" in intake.notes[0]
 
 
+def test_what_generate_lets_download_is_read_as_it_is():
+    rows = "file,model_id,model_label,row,prompt,seed\na.png,msdm,MSDM,1,x,7\nb.png,flux,,1,x,7\n"
+    entries = {"a.png": PNG[0], "b.png": PNG[1], "comparison.csv": rows.encode("utf-8-sig")}
+    a, b = zip_intake(packed(entries)).images
+    assert (a.arm, b.arm, a.prompt, a.selection_rule) == ("msdm", "flux", "x", "unstated")
+    assert a.provenance == {"model_label": "MSDM", "row": "1", "seed": "7"}
+
+
 def test_zips_inside_are_not_opened_and_it_is_told():
     inner = packed({"c.png": PNG[2]})
     intake = zip_intake(packed(good(**{"more.zip": inner, "d.png": inner})))

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -51,6 +51,7 @@ def noise(size: tuple[int, int], mode: str = "RGB", seed: int = 0) -> Image.Imag
     return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).convert(mode)
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(1, 400), height=st.integers(1, 400),
     mode=st.sampled_from(("RGB", "L", "RGBA", "P", "CMYK", "1", "LA", "I;16")),
@@ -60,8 +61,8 @@ def noise(size: tuple[int, int], mode: str = "RGB", seed: int = 0) -> Image.Imag
 def test_every_picture_ends_at_one_size_mode_and_list_of_chunks(
     width: int, height: int, mode: str, size_px: int, colour: str, quality: int | None
 ):
-    settings = Harmonisation(size_px=size_px, colour_mode=colour, jpeg_quality=quality)
-    png, log = harmonise(Image.new(mode, (width, height)), settings)
+    asked = Harmonisation(size_px=size_px, colour_mode=colour, jpeg_quality=quality)
+    png, log = harmonise(Image.new(mode, (width, height)), asked)
     picture = opened(png)
     assert (picture.size, picture.mode, picture.info) == ((size_px, size_px), colour, {})
     kinds = chunks(png)
@@ -104,11 +105,27 @@ def test_same_pixels_give_the_same_bytes_and_the_picture_given_is_unchanged():
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (101, 60), (61, 60)])
 def test_the_centre_square_is_cropped_at_whole_pixels(size: tuple[int, int]):
     picture = noise(size)
-    png, log = harmonise(picture, exact(60))
+    png, log = harmonise(picture, dataclasses.replace(exact(60), crop="centre_square"))
     left, top = (size[0] - 60) // 2, (size[1] - 60) // 2
     assert log["crop_box"] == [left, top, left + 60, top + 60]
     assert (log["is_resampled"], log["scale"]) == (False, 1.0)
     assert opened(png).tobytes() == picture.crop(tuple(log["crop_box"])).tobytes()
+
+
+@pytest.mark.parametrize("size", [(320, 160), (160, 320), (321, 160)])
+def test_a_whole_picture_stands_on_a_black_square(size: tuple[int, int]):
+    picture = noise(size)
+    png, log = harmonise(picture, Harmonisation(size_px=80, jpeg_quality=None))
+    square = opened(png)
+    assert square.size == (80, 80) and (log["width_px"], log["height_px"]) == (80, 80)
+    assert log["crop_box"] == [0, 0, *size] and log["scale"] == pytest.approx(0.25, abs=0.001)
+    inner = (80, 40) if size[0] > size[1] else (40, 80)
+    left, top = (80 - inner[0]) // 2, (80 - inner[1]) // 2
+    box = (left, top, left + inner[0], top + inner[1])
+    shrunk = picture.resize(inner, Image.Resampling.LANCZOS)
+    assert square.crop(box).tobytes() == shrunk.tobytes()
+    square.paste((0, 0, 0), box)
+    assert square.getextrema() == ((0, 0), (0, 0), (0, 0))
 
 
 def test_without_a_crop_the_proportions_stay_and_the_longer_side_is_the_size():
@@ -136,7 +153,7 @@ def test_a_common_jpeg_step_reaches_every_picture():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"crop": "square"}, "crop is 'square', allowed are centre_square, none"),
+        ({"crop": "square"}, "crop is 'square', allowed are pad_square, centre_square, none"),
         ({"size_px": 8}, "size_px is 8, allowed are 32 to 2048"),
         ({"size_px": 64.5}, "size_px is 64.5"),
         ({"size_px": True}, "size_px is True"),
@@ -158,8 +175,8 @@ def test_all_wrong_settings_are_told_at_once():
 
 
 def test_settings_are_json_values_and_come_back():
-    settings = Harmonisation(size_px=100, colour_mode="L", jpeg_quality=80)
-    assert Harmonisation(**json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
+    asked = Harmonisation(size_px=100, colour_mode="L", jpeg_quality=80)
+    assert Harmonisation(**json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
 
 
 @pytest.mark.parametrize(("side", "expected"), [(256, 240), (512, 480), (10, 32), (9999, 2048)])
@@ -188,8 +205,8 @@ def test_shrinking_by_little_takes_out_the_grid_of_a_jpeg_file():
         history = file.convert("RGB")
 
     def excess(size_px: int) -> float:
-        settings = exact(size_px)
-        of_history, of_clean = (opened(harmonise(p, settings)[0]) for p in (history, clean))
+        asked = exact(size_px)
+        of_history, of_clean = (opened(harmonise(p, asked)[0]) for p in (history, clean))
         return abs(blockiness(of_history) - blockiness(of_clean))
 
     kept, shrunk = excess(256), excess(suggested_size_px(256))
@@ -213,10 +230,10 @@ def test_the_default_leaves_less_of_a_jpeg_file_in_the_colours():
     with Image.open(buffer) as file:
         history = file.convert("RGB")
 
-    def difference(settings: Harmonisation) -> float:
+    def difference(asked: Harmonisation) -> float:
         return abs(
-            fine_colour(opened(harmonise(history, settings)[0]))
-            - fine_colour(opened(harmonise(clean, settings)[0]))
+            fine_colour(opened(harmonise(history, asked)[0]))
+            - fine_colour(opened(harmonise(clean, asked)[0]))
         )
 
     assert difference(Harmonisation()) < difference(exact(240)) / 3

@@ -86,5 +86,5 @@ def test_a_page_left_open_over_a_weekend_is_no_mistake() -> None:
 
 
 def test_control_characters_are_taken_out_of_a_remark_and_line_breaks_stay() -> None:
-    sent = read_submission({**GOOD, "remark": " a\0\x07\r\nb\ud800\u200d "})
+    sent = read_submission({**GOOD, "remark": " a\x1b\x07\r\nb\ud800\u200d "})
     assert sent.remark == "a\nb\u200d"
