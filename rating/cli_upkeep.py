@@ -1,4 +1,4 @@
-"""Commands around studies: plan, backup, audit-blinding."""
+"""Commands around studies: plan, backup, transfer, audit-blinding."""
 
 import argparse
 import dataclasses
@@ -10,7 +10,8 @@ from typing import Any, Final
 from rating.cli import BASE_URL, checked_base_url
 from rating.cli_output import print_json
 from rating.cli_place import opened_database
-from rating.errors import PlanningError
+from rating.errors import PlanningError, RatingError
+from rating.storage.database import Database
 
 CHROMIUM_NAMES: Final = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
@@ -25,6 +26,13 @@ def add_parsers(commands: Any, settings: argparse.ArgumentParser) -> None:
     )
     backup.add_argument("target", type=Path, metavar="FILE", help="must not be there yet")
     backup.set_defaults(run=_backup)
+    transfer = commands.add_parser(
+        "transfer", help="copy all studies into another, empty database", parents=[settings]
+    )
+    transfer.add_argument(
+        "target", metavar="URL", help="for example postgresql://USER:PASSWORD@HOST/NAME"
+    )
+    transfer.set_defaults(run=_transfer)
 
     audit = commands.add_parser(
         "audit-blinding",
@@ -124,6 +132,18 @@ def _backup(options: argparse.Namespace) -> None:
     print(f"{target}: {target.stat().st_size:,} bytes.")
 
 
+def _transfer(options: argparse.Namespace) -> None:
+    from rating.storage.transfer import transfer
+
+    with opened_database(options) as source:
+        target = Database.open(options.target)
+        try:
+            copied = transfer(source, target)
+        finally:
+            target.close()
+    print(f"{copied['study']} studies, {copied['answer']} answers, {sum(copied.values())} rows.")
+
+
 def _audit(options: argparse.Namespace) -> int:
     from rating.blinding_audit import audit_blinding
 
@@ -131,6 +151,11 @@ def _audit(options: argparse.Namespace) -> int:
     chromium = ""
     if not options.http_only:
         chromium = options.chromium or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), "")
+        if not chromium or not shutil.which(chromium):
+            raise RatingError(
+                f"There is no browser {chromium!r}. Install Chromium, give its path with "
+                "--chromium, or leave the browser out with --http-only; the report says that."
+            )
     with opened_database(options) as database:
         audit = audit_blinding(database, options.code, url, chromium=chromium)
     if options.json:

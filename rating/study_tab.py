@@ -51,11 +51,11 @@ def guarded(handler: Callable[..., Outcome]) -> Callable[..., tuple[object, ...]
         except AccessError as error:
             return tab.refused(str(error))
         try:
-            return tab.updates(handler(tab, view, *others))
+            return tab.updates(view, handler(tab, view, *others))
         except (RatingError, DataError, OSError) as error:
-            return tab.updates(Outcome(view, message_of(str(error))))
+            return tab.updates(view, Outcome(view, message_of(str(error))))
         except Exception as error:
-            return tab.updates(Outcome(view, Message(logged_message(error))))
+            return tab.updates(view, Outcome(view, Message(logged_message(error))))
 
     # Gradio finds out from the parameters that an event and a request are wanted.
     parameters = [*inspect.signature(handler).parameters.values()]
@@ -100,6 +100,7 @@ class StudyTab:
                     self._regions["main"] = _region("main")
                 with gr.Column(scale=5, min_width=340):
                     self._regions["extra"] = _region("extra")
+                    self._regions["live"] = _region("live")
         self._timer = gr.Timer(POLL_S, active=False)
 
     def bind(self) -> None:
@@ -128,15 +129,20 @@ class StudyTab:
             return Outcome(shown.view, Message(_FORGOTTEN), shown.drawn)
         return self._board.look_again(view)
 
-    def updates(self, outcome: Outcome) -> tuple[object, ...]:
-        """Return what a handler gives to the page."""
-        is_quiet = outcome.message is None and not outcome.drawn
+    def updates(self, before: View, outcome: Outcome) -> tuple[object, ...]:
+        """Return what a handler gives to the page.
+
+        What comes by itself leaves messages alone, and the view too: a button may have changed it
+        meanwhile.
+        """
+        is_quiet = outcome.message is None and outcome.drawn.keys() <= {"live"}
         message: object = render_message(outcome.message, next(_numbers))
+        is_moved = outcome.view != before
         return (
-            outcome.view,
-            gr.skip() if is_quiet else message,
+            outcome.view if is_moved else gr.skip(),
+            gr.skip() if is_quiet and not is_moved else message,
             *(outcome.drawn.get(name, gr.skip()) for name in REGIONS),
-            gr.Timer(active=outcome.view.is_live),
+            gr.Timer(active=outcome.view.is_live) if is_moved else gr.skip(),
         )
 
     def refused(self, why: str) -> tuple[object, ...]:

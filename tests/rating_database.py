@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.orm import Session
 
 from rating.storage.database import Database, sqlite_url
+from rating.storage.guards import drop_guards, set_guards
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -136,3 +138,13 @@ def sqlite_database(tmp_path: Path) -> Iterator[Database]:
     opened = Database.open(sqlite_url(tmp_path))
     yield opened
     opened.close()
+
+
+@contextmanager
+def unguarded(database: Database) -> Iterator[Session]:
+    """Gives a write transaction without guards, as if somebody changed rows by hand."""
+    with database.write() as session:
+        drop_guards(session.connection())
+        yield session
+        session.flush()
+        set_guards(session.connection())

@@ -72,8 +72,9 @@ class Board:
         view = self._fitting(view)
         if view.screen == "studies":
             view = View(seal=self._studies.seal())
-        drawn: dict[Region, str] = dict.fromkeys(REGIONS, "")
-        drawn |= {"top": self._draw_top(view)} | self._screens[view.screen].draw(view)
+        drawn = dict.fromkeys(REGIONS, "")
+        drawn["top"] = self._draw_top(view)
+        drawn |= self._screens[view.screen].draw(view)
         return Outcome(view, None, drawn)
 
     def look_again(self, view: View) -> Outcome:

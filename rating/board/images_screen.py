@@ -7,7 +7,12 @@ from typing import Any, Final, cast
 
 from rating.board.panel import counted, render
 from rating.board.server_paths import known_manifests, server_path
-from rating.board.studies_screen import RULE_WORDS, inbox_views, remove_from_inbox
+from rating.board.studies_screen import (
+    RULE_WORDS,
+    inbox_views,
+    remove_from_inbox,
+    uploaded_zip,
+)
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import stimulus_url
 from rating.errors import StimulusError
@@ -19,7 +24,6 @@ from rating.study.sources import (
     from_dataset,
     from_inbox,
     from_manifest,
-    zip_intake,
 )
 from rating.study.summaries import StimulusView
 
@@ -84,8 +88,6 @@ class ImagesScreen:
             intake = self._sources[source](asked)
             settings = _harmonisation_of(asked, self._place.studies.harmonisation(view.code))
             added = self._place.studies.add_images(view.code, intake.images, settings)
-            if source == "zip":
-                self._place.uploaded(asked.text("zip")).unlink(missing_ok=True)
             lines = [*intake.notes]
             if added.skipped:
                 lines.append(
@@ -109,10 +111,8 @@ class ImagesScreen:
         return Intake(tuple(from_manifest(path, rule=rule, seed=_seed(asked))))
 
     def _of_zip(self, asked: Asked) -> Intake:
-        if not asked.text("zip"):
-            raise StimulusError("Choose a ZIP file first.")
         is_real, role = _part(asked)
-        return zip_intake(self._place.uploaded(asked.text("zip")), is_real=is_real, role=role)
+        return uploaded_zip(self._place, asked, is_real=is_real, role=role)
 
     def _of_folder(self, asked: Asked) -> Intake:
         folder = server_path(self._place, asked.text("folder"), "The folder")

@@ -72,8 +72,6 @@ class StudiesScreen:
         raters = asked.needed("raters", "The number of raters")
         title = asked.text("title") or None
         code, invitations = self._place.studies.quick(intake.images, title, raters)
-        if upload := asked.text("zip"):
-            self._place.uploaded(upload).unlink(missing_ok=True)
         said = note(
             f"Study {code} is open, a pilot with {counted(len(intake.images), 'image')} and the "
             f"default protocol. {'Its link is' if len(invitations) == 1 else 'Its links are'} "
@@ -87,9 +85,7 @@ class StudiesScreen:
         if source == "folder":
             return folder_intake(server_path(self._place, asked.text("folder"), "The folder"))
         if source == "zip":
-            if not asked.text("zip"):
-                raise StimulusError("Choose a ZIP file first.")
-            return zip_intake(self._place.uploaded(asked.text("zip")))
+            return uploaded_zip(self._place, asked)
         if not (ids := asked.ids()):
             raise StimulusError(
                 "No image is ticked. Tick images that wait in the inbox; the Generate tab sends "
@@ -100,6 +96,19 @@ class StudiesScreen:
     def _remove_from_inbox(self, view: View, asked: Asked) -> Outcome:
         removed = remove_from_inbox(self._place, asked.ids())
         return Outcome(View(seal=self.seal()), removed, self.draw(view))
+
+
+def uploaded_zip(
+    place: Workplace, asked: Asked, *, is_real: bool = False, role: str = "main"
+) -> Intake:
+    """Return the images of a ZIP that was uploaded; the upload is removed in any case."""
+    if not asked.text("zip"):
+        raise StimulusError("Choose a ZIP file first.")
+    path = place.uploaded(asked.text("zip"))
+    try:
+        return zip_intake(path, is_real=is_real, role=role)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def remove_from_inbox(place: Workplace, ids: Sequence[str]) -> Message:

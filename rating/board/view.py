@@ -11,9 +11,9 @@ from rating.storage.database import Database
 from rating.study.studies import Studies
 
 Screen = Literal["studies", "images", "protocol", "preview", "check", "watch", "lock", "result"]
-Region = Literal["top", "links", "main", "extra"]
+Region = Literal["top", "links", "main", "extra", "live"]
 
-REGIONS: Final[tuple[Region, ...]] = ("top", "links", "main", "extra")
+REGIONS: Final[tuple[Region, ...]] = ("top", "links", "main", "extra", "live")
 SCREENS_OF_STATUS: Final[Mapping[str, tuple[Screen, ...]]] = {
     "draft": ("images", "protocol", "preview", "check"),
     "open": ("watch", "lock"),

@@ -42,12 +42,12 @@ class WatchScreen:
                 href=toml_href(protocol),
                 missing=max(1, progress.planned_raters - len(progress.raters)),
             ),
-            "extra": draw_progress(progress),
+            "live": draw_progress(progress),
         }
 
     def draw_live(self, view: View) -> dict[Region, str]:
         """Return what changes while raters work."""
-        return {"extra": draw_progress(self._place.studies.progress(view.code))}
+        return {"live": draw_progress(self._place.studies.progress(view.code))}
 
     def _invite(self, view: View, asked: Asked) -> Outcome:
         count = asked.needed("count", "The number of raters")

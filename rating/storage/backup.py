@@ -26,8 +26,7 @@ def copy_sqlite(source: Path, target: Path) -> Path:
         _copy(source, unfinished)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        # A link fails where another program has made the target meanwhile; a rename would not.
-        os.link(unfinished, target)
+        _give_name(unfinished, target)
     except FileExistsError:
         raise DatabaseError(f"{target} is there already; name a file that is not.") from None
     except (OSError, sqlite3.Error) as error:
@@ -35,6 +34,24 @@ def copy_sqlite(source: Path, target: Path) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return target
+
+
+def _give_name(unfinished: Path, target: Path) -> None:
+    """Let a finished file appear under its name, and on disk; FileExistsError where it is taken."""
+    try:
+        # A link fails where another program has made the target meanwhile; a rename would not.
+        os.link(unfinished, target)
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems know no links
+        target.touch(exist_ok=False)
+        unfinished.replace(target)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -8,33 +8,44 @@ stimuli and every saved answer; whoever keeps it elsewhere can prove later that 
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from rating.storage.models import (
-    Answer,
-    AnswerVersion,
-    Arm,
-    Assignment,
-    AssignmentSlot,
-    DefectTag,
-    Event,
-    Item,
-    ItemStimulus,
-    Mark,
-    Prompt,
-    ProtocolVersion,
-    Question,
-    Rater,
-    Stimulus,
-    StimulusImage,
-    Study,
-)
+from rating.storage.models import Base, Event, Study
 
 FIRST_HASH: Final = "0" * 64
+ROOT_FORMAT: Final = 1
+# What the root hash covers. This never changes, or studies locked before could not be verified:
+# columns that a later revision adds belong to a next format, kept beside this one.
+LOCKED_COLUMNS: Final = {
+    "study": "id code title kind seed draft_protocol harmonisation identifiers_attested_by "
+    "identifiers_attested_at created_at opened_at",
+    "protocol_version": "id study_id version content sha256 reason created_at",
+    "question": "id study_id position code kind step text minimum maximum labels has_cannot_judge",
+    "arm": "id study_id code label is_real",
+    "prompt": "id study_id code text",
+    "stimulus": "id study_id role arm_id prompt_id png_sha256 pixel_sha256 width_px height_px "
+    "colour_mode provenance harmonisation selection_rule candidate_count source_name expected "
+    "added_at",
+    "stimulus_image": "stimulus_id png",
+    "item": "id study_id kind display prompt_id repeat_of_id",
+    "item_stimulus": "study_id item_id stimulus_id",
+    "rater": "id study_id code is_audit invited_at consented_at consent_sha256 is_independent "
+    "specialty years_experience enrolment_index enrolled_at completed_at withdrawn_at erased_at "
+    "closing_remark",
+    "assignment": "id study_id rater_id item_id position token protocol_version steps_done "
+    "shown_at judged_at submitted_at visible_ms is_seen_before remark viewport_width_px "
+    "viewport_height_px device_pixel_ratio app_version",
+    "assignment_slot": "id study_id assignment_id slot stimulus_id token",
+    "submission": "id assignment_id step key received_at",
+    "answer": "id study_id assignment_id question_id value is_cannot_judge revision saved_at",
+    "answer_version": "id answer_id revision value is_cannot_judge saved_at",
+    "defect_tag": "id assignment_slot_id tag",
+    "mark": "id assignment_slot_id number x y tag",
+}
 
 
 def record_event(
@@ -107,20 +118,24 @@ def verify_events(session: Session, study: Study) -> list[str]:
             broken.append(f"Event {event.sequence} ({event.kind}) was changed.")
         previous, expected = event.hash, event.sequence + 1
     if study.status == "locked":
-        kinds = session.scalars(select(Event.kind).where(Event.study_id == study.id)).all()
-        if "locked" not in kinds:
+        moments = session.scalars(
+            select(Event.at).where(Event.study_id == study.id, Event.kind == "locked")
+        ).all()
+        if not moments:
             broken.append("The event of the lock is missing.")
+        elif list(moments) != [study.locked_at]:
+            broken.append("The moment of the lock is not the one that was logged.")
     return broken
 
 
 def root_hash(session: Session, study: Study) -> str:
     """Return the SHA-256 over everything that a study's results stand on.
 
-    In this order, one line of canonical JSON each: the study; its protocols by version; its
-    questions by position; its arms, prompts and items by key; which stimuli each item shows; its
-    stimuli by key, with the hash of their very bytes; its raters by
-    code; its assignments by rater and position, with slots, tags, marks and remark; the saved
-    versions of every answer; the last event before the lock.
+    Hashed is, line by line, canonical JSON: the number of this format; every row of the tables of
+    `LOCKED_COLUMNS` that belongs to the study, table by table in that order and by primary key,
+    as the table's name and the values of those columns (moments in UTC with microseconds, pictures
+    as the SHA-256 of their bytes); at last the number and the hash of the last event before the
+    lock. Each line ends with a line feed.
     """
     digest = hashlib.sha256()
     for line in _lines(session, study):
@@ -142,32 +157,34 @@ def verify_root(session: Session, study: Study) -> list[str]:
 
 
 def _lines(session: Session, study: Study) -> Iterator[list[Any]]:
-    key = study.id
-    yield ["study", study.code, study.title, study.kind, str(study.seed), study.harmonisation]
-    for protocol in session.scalars(
-        select(ProtocolVersion)
-        .where(ProtocolVersion.study_id == key)
-        .order_by(ProtocolVersion.version)
-    ):
-        yield ["protocol", protocol.version, _sha256(protocol.content), protocol.sha256,
-               protocol.reason, _moment(protocol.created_at)]  # fmt: skip
-    for question in session.scalars(
-        select(Question).where(Question.study_id == key).order_by(Question.position)
-    ):
-        yield ["question", question.id, question.position, question.code, question.kind,
-               question.step, question.text, question.minimum, question.maximum,
-               question.labels]  # fmt: skip
-    yield from _item_lines(session, key)
-    yield from _stimulus_lines(session, key)
-    yield from _answer_lines(session, key)
+    yield ["format", ROOT_FORMAT]
+    for name, columns in LOCKED_COLUMNS.items():
+        for row in _rows(session, study.id, name, columns.split()):
+            yield [name, *map(_plain, row)]
     last = session.execute(
         select(Event.sequence, Event.hash)
-        .where(Event.study_id == key, Event.kind != "locked")
-        .where(Event.sequence < _sequence_of_lock(session, study))
+        .where(Event.study_id == study.id, Event.sequence < _sequence_of_lock(session, study))
         .order_by(Event.sequence.desc())
         .limit(1)
     ).first()
     yield ["event", last.sequence, last.hash] if last else ["event", None, None]
+
+
+def _rows(
+    session: Session, study_id: int, name: str, columns: Sequence[str]
+) -> Iterator[Row[Any]]:
+    """Give the rows of a table that belong to a study, a few at a time."""
+    table = Base.metadata.tables[name]
+    query = select(*(table.c[column] for column in columns)).order_by(*table.primary_key)
+    if name == "study":
+        query = query.where(table.c.id == study_id)
+    elif "study_id" in table.c:
+        query = query.where(table.c.study_id == study_id)
+    else:
+        (parent,) = {key.column.table for key in table.foreign_keys}
+        query = query.join(parent).where(parent.c.study_id == study_id)
+    rows_at_once = 20 if name == "stimulus_image" else 1000
+    yield from session.execute(query.execution_options(yield_per=rows_at_once))
 
 
 def _sequence_of_lock(session: Session, study: Study) -> int:
@@ -181,82 +198,11 @@ def _sequence_of_lock(session: Session, study: Study) -> int:
     return 0 if last is None else last + 1
 
 
-def _item_lines(session: Session, key: int) -> Iterator[list[Any]]:
-    for arm in session.scalars(select(Arm).where(Arm.study_id == key).order_by(Arm.id)):
-        yield ["arm", arm.id, arm.code, arm.label, arm.is_real]
-    for prompt in session.scalars(select(Prompt).where(Prompt.study_id == key).order_by(Prompt.id)):
-        yield ["prompt", prompt.id, prompt.code, prompt.text]
-    for item in session.scalars(select(Item).where(Item.study_id == key).order_by(Item.id)):
-        yield ["item", item.id, item.kind, item.display, item.prompt_id, item.repeat_of_id]
-    for shown in session.execute(
-        select(ItemStimulus.item_id, ItemStimulus.stimulus_id)
-        .where(ItemStimulus.study_id == key)
-        .order_by(ItemStimulus.item_id, ItemStimulus.stimulus_id)
-    ):
-        yield ["shown", *shown]
-
-
-def _stimulus_lines(session: Session, key: int) -> Iterator[list[Any]]:
-    rows = session.execute(
-        select(Stimulus, StimulusImage.png)
-        .join(StimulusImage, StimulusImage.stimulus_id == Stimulus.id, isouter=True)
-        .where(Stimulus.study_id == key)
-        .order_by(Stimulus.id)
-        .execution_options(yield_per=50)
-    )
-    for stimulus, png in rows:
-        yield ["stimulus", stimulus.id, stimulus.role, stimulus.arm_id, stimulus.prompt_id,
-               hashlib.sha256(png).hexdigest() if png else None, stimulus.png_sha256,
-               stimulus.pixel_sha256, stimulus.provenance, stimulus.selection_rule,
-               stimulus.candidate_count, stimulus.source_name]  # fmt: skip
-
-
-def _answer_lines(session: Session, key: int) -> Iterator[list[Any]]:
-    for rater in session.scalars(
-        select(Rater).where(Rater.study_id == key).order_by(Rater.code)
-    ):
-        yield ["rater", rater.id, rater.code, rater.enrolment_index, rater.specialty,
-               rater.years_experience, rater.is_independent, rater.consent_sha256,
-               _moment(rater.consented_at), _moment(rater.completed_at),
-               _moment(rater.withdrawn_at), rater.closing_remark]  # fmt: skip
-    for row in session.scalars(
-        select(Assignment)
-        .where(Assignment.study_id == key)
-        .order_by(Assignment.rater_id, Assignment.position)
-        .execution_options(yield_per=500)
-    ):
-        yield ["assignment", row.id, row.rater_id, row.item_id, row.position,
-               _moment(row.shown_at), _moment(row.judged_at), _moment(row.submitted_at),
-               row.visible_ms, row.is_seen_before, row.remark]  # fmt: skip
-    slots = (
-        select(AssignmentSlot.id, AssignmentSlot.assignment_id, AssignmentSlot.slot,
-               AssignmentSlot.stimulus_id)
-        .where(AssignmentSlot.study_id == key)
-        .order_by(AssignmentSlot.id)
-    )  # fmt: skip
-    for slot in session.execute(slots.execution_options(yield_per=500)):
-        yield ["slot", *slot]
-    in_study = AssignmentSlot.study_id == key
-    for name, columns in (
-        ("tag", (DefectTag.assignment_slot_id, DefectTag.tag)),
-        ("mark", (Mark.assignment_slot_id, Mark.number, Mark.x, Mark.y, Mark.tag)),
-    ):
-        table: Any = DefectTag if name == "tag" else Mark
-        statement = select(*columns).join(
-            AssignmentSlot, AssignmentSlot.id == table.assignment_slot_id
-        )
-        for line in session.execute(statement.where(in_study).order_by(*columns[:2])):
-            yield [name, *line]
-    versions = (
-        select(Answer.assignment_id, Answer.question_id, Answer.value, Answer.is_cannot_judge,
-               Answer.revision, AnswerVersion.revision, AnswerVersion.value,
-               AnswerVersion.is_cannot_judge, AnswerVersion.saved_at)
-        .join(AnswerVersion, AnswerVersion.answer_id == Answer.id, isouter=True)
-        .where(Answer.study_id == key)
-        .order_by(Answer.assignment_id, Answer.question_id, AnswerVersion.revision)
-    )  # fmt: skip
-    for version in session.execute(versions.execution_options(yield_per=1000)):
-        yield ["answer", *version[:-1], _moment(version[-1])]
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    return _moment(value) if isinstance(value, datetime.datetime) else value
 
 
 def _moment(value: datetime.datetime | None) -> str | None:

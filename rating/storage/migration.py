@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rating.errors import DatabaseError, NewerDatabaseError
 from rating.storage.backup import copy_sqlite
 from rating.storage.database import BACKUP_FOLDER, describe
+from rating.storage.guards import drop_guards, set_guards
 from rating.storage.models import Base
 
 SCRIPTS: Final = Path(__file__).with_name("migrations")
@@ -56,15 +57,15 @@ def migrate(engine: Engine, backup_folder: Path | None, *, target: str = "head")
         wanted = known[-1] if target == "head" else target
         if revision == wanted:
             return
-        if engine.dialect.name == "sqlite" and revision:
-            _back_up(engine, backup_folder, revision)
-        _upgrade(engine, wanted, known)
+        _upgrade(engine, wanted, known, backup_folder)
     except SQLAlchemyError as error:
         shown = engine.url.render_as_string(hide_password=True)
         raise DatabaseError(f"The database {shown} cannot be used: {describe(error)}.") from error
 
 
-def _upgrade(engine: Engine, target: str, known: tuple[str, ...]) -> None:
+def _upgrade(
+    engine: Engine, target: str, known: tuple[str, ...], backup_folder: Path | None
+) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -79,8 +80,14 @@ def _upgrade(engine: Engine, target: str, known: tuple[str, ...]) -> None:
         _check_known(revision, known, engine)
         if revision == target:
             return
+        if engine.dialect.name == "sqlite" and revision:
+            # What is copied is exactly what is migrated: nobody else can write meanwhile.
+            _back_up(engine, backup_folder, revision)
         config.attributes["connection"] = connection
+        drop_guards(connection)
         command.upgrade(config, target)
+        if target == known[-1]:
+            set_guards(connection)
         if engine.dialect.name == "sqlite":
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
             if broken:

@@ -107,6 +107,12 @@ class Study(Base):
             "(status = 'locked') = (locked_at IS NOT NULL AND root_hash IS NOT NULL)",
             name="locked_at_and_root_hash_when_locked",
         ),
+        CheckConstraint("seed >= 0", name="seed"),
+        CheckConstraint("NOT is_paused OR status = 'open'", name="paused_when_open"),
+        CheckConstraint(
+            "(identifiers_attested_at IS NULL) = (identifiers_attested_by IS NULL)",
+            name="identifiers_attested_by_someone",
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -153,6 +159,7 @@ class Question(Base):
         UniqueConstraint("study_id", "code"),
         UniqueConstraint("study_id", "position"),
         _one_of("kind", QUESTION_KINDS),
+        CheckConstraint("position >= 0", name="position"),
         CheckConstraint("step >= 1", name="step"),
         CheckConstraint("minimum <= maximum", name="range"),
     )
@@ -297,6 +304,12 @@ class Rater(Base):
             "years_experience IS NULL OR years_experience BETWEEN 0 AND 70",
             name="years_experience",
         ),
+        CheckConstraint(
+            "completed_at IS NULL OR enrolled_at IS NOT NULL", name="enrolled_before_completed"
+        ),
+        CheckConstraint(
+            "erased_at IS NULL OR withdrawn_at IS NOT NULL", name="withdrawn_when_erased"
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -348,10 +361,15 @@ class Assignment(Base):
         UniqueConstraint("rater_id", "position"),
         _ref("rater_id", to="rater"),
         _ref("item_id", to="item"),
+        ForeignKeyConstraint(
+            ["study_id", "protocol_version"],
+            ["protocol_version.study_id", "protocol_version.version"],
+        ),
         CheckConstraint("position >= 0", name="position"),
         CheckConstraint("steps_done >= 0", name="steps_done"),
         CheckConstraint("visible_ms >= 0", name="visible_ms"),
-        CheckConstraint("submitted_at IS NULL OR shown_at IS NOT NULL", name="shown_first"),
+        CheckConstraint("judged_at IS NULL OR shown_at IS NOT NULL", name="shown_first"),
+        CheckConstraint("submitted_at IS NULL OR judged_at IS NOT NULL", name="judged_first"),
         Index("ix_assignment_item_id", "item_id"),
     )
 
@@ -388,6 +406,7 @@ class AssignmentSlot(Base):
         _ref("assignment_id", to="assignment"),
         _ref("stimulus_id", to="stimulus"),
         CheckConstraint("slot >= 0", name="slot"),
+        Index("ix_assignment_slot_study_id_stimulus_id", "study_id", "stimulus_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -408,6 +427,7 @@ class Answer(Base):
         _ref("question_id", to="question"),
         CheckConstraint("(value IS NULL) = is_cannot_judge", name="value_or_cannot_judge"),
         CheckConstraint("revision >= 1", name="revision"),
+        Index("ix_answer_study_id_question_id", "study_id", "question_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -427,6 +447,7 @@ class AnswerVersion(Base):
     __table_args__ = (
         UniqueConstraint("answer_id", "revision"),
         CheckConstraint("(value IS NULL) = is_cannot_judge", name="value_or_cannot_judge"),
+        CheckConstraint("revision >= 1", name="revision"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -444,6 +465,7 @@ class Submission(Base):
     __table_args__ = (
         UniqueConstraint("assignment_id", "key"),
         UniqueConstraint("assignment_id", "step"),
+        CheckConstraint("step <> 0", name="step"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -471,6 +493,7 @@ class Mark(Base):
     __table_args__ = (
         UniqueConstraint("assignment_slot_id", "number"),
         CheckConstraint("x BETWEEN 0 AND 1 AND y BETWEEN 0 AND 1", name="inside"),
+        CheckConstraint("number >= 1", name="number"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -485,7 +508,10 @@ class Event(Base):
     """What happened to a study, each event bound to the one before by its hash."""
 
     __tablename__ = "event"
-    __table_args__ = (UniqueConstraint("study_id", "sequence"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "sequence"),
+        CheckConstraint("sequence >= 0", name="sequence"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))

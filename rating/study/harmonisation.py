@@ -164,7 +164,7 @@ def _crop_box(size: tuple[int, int], crop: str) -> tuple[int, int, int, int]:
 
 
 def _on_black_square(picture: Image.Image) -> Image.Image:
-    """Return the picture in the middle of a black square, the ground on which scopes show theirs."""
+    """Return the picture in the middle of a black square, the ground that scopes show."""
     side = max(picture.size)
     square = Image.new(picture.mode, (side, side))
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from rating.errors import StudyStateError
 from rating.storage.events import record_event, root_hash, verify_events, verify_root
 from rating.storage.models import Answer, Assignment, Event, Item, Question, Rater, Study
-from rating.study.lookup import utc_now
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,14 +110,13 @@ def lock(session: Session, study: Study, confirm_title: str, actor: str) -> str:
             f"Study {study.code} cannot be locked: its events were changed outside this "
             f"software.\n{listed}\nRestore a backup."
         )
-    now = utc_now()
     there, expected = count_answers(session, study)
     root = root_hash(session, study)
     details = {"answers": there, "answers_missing": expected - there, "root_hash": root}
-    record_event(session, study, "locked", actor, details)
+    event = record_event(session, study, "locked", actor, details)
     study.status = "locked"
     study.is_paused = False
-    study.locked_at = now
+    study.locked_at = event.at
     study.root_hash = root
     return root
 

@@ -38,6 +38,32 @@ async function valuesOf(scope) {
   return values;
 }
 
+// What was typed into the other forms of this part of the page outlives that it is drawn again.
+let typed = new Map();
+
+function keepTyped(button) {
+  typed = new Map();
+  for (const form of element.querySelectorAll("form.s-dirty[data-form]")) {
+    if (form.contains(button)) continue;
+    const inputs = [...form.querySelectorAll("[name]:not([type=file])")].filter((input) => !input.closest("[data-ticks], [data-group]"));
+    typed.set(form.dataset.form, inputs.map((input) => [input.name, input.value, input.checked, input.type]));
+  }
+}
+
+function giveBackTyped() {
+  for (const [name, inputs] of typed) {
+    const form = element.querySelector(`form[data-form="${name}"]:not(.s-dirty)`);
+    if (!form) continue;
+    for (const [field, value, isChecked, type] of inputs) {
+      const isOne = type === "radio" || type === "checkbox";
+      const input = form.querySelector(isOne ? `[name="${field}"][value="${CSS.escape(value)}"]` : `[name="${field}"]`) ?? form.querySelector(`[name="${field}"]`);
+      if (input && isOne) input.checked = isChecked;
+      else if (input) input.value = value;
+    }
+    form.classList.add("s-dirty");
+  }
+}
+
 // ---- asking Python --------------------------------------------------------------------------
 
 function setBusy(button, is) {
@@ -68,6 +94,7 @@ async function ask(button) {
   const dirty = page.querySelector("form.s-dirty[data-dirty]");
   if (dirty && !button.closest("form.s-dirty") && !(await confirmed(dirty.dataset.dirty, "Leave"))) return;
   setBusy(button, true);
+  keepTyped(button);
   const end = () => document.dispatchEvent(new CustomEvent("study-answered"));
   const patience = setTimeout(end, BUSY_AT_MOST_MS);
   document.addEventListener("study-answered", () => {
@@ -102,7 +129,8 @@ function confirmed(text, yes = "Yes") {
     actions.append(no, go);
     dialog.append(said, actions);
     dialog.setAttribute("aria-label", text);
-    page.append(dialog);
+    // Among the regions, where the styles hold and nothing is drawn again.
+    (page.querySelector("#study-regions")?.parentElement ?? page).append(dialog);
     no.onclick = () => dialog.close();
     go.onclick = () => dialog.close("yes");
     dialog.onclose = () => {
@@ -273,6 +301,7 @@ watch("value", () => {
     markFaults();
     if (!message.hidden) message.scrollIntoView({ block: "nearest" });
   }
+  giveBackTyped();
   dress();
   if (focusedKey === null || element.contains(document.activeElement)) return;
   element.querySelector(`[data-key="${CSS.escape(focusedKey)}"]`)?.focus({ preventScroll: true });

@@ -3,11 +3,12 @@
     python tests/benchmarks/benchmark_rating.py [--seconds 120] [--raters 50] [--think-s 2]
         [--database-url postgresql://USER@HOST/NAME]
 
-The real app in a process of its own, its raters in processes of their own, over HTTP. A rater
-answers every step after a time of thought and loads the pictures that the page would load; one
-request in twenty is sent twice, as after a lost connection. Afterwards the database is compared
-with what was acknowledged: nothing lost, nothing twice, exposure of the items balanced. Without
-`--database-url` it runs on SQLite in a temporary folder; a PostgreSQL database must be empty.
+The real app in a process of its own, its raters in processes of their own, over HTTP. All enrol
+at once. Then each answers every step after a time of thought and loads the pictures that the page
+would load; one request in twenty is sent twice, as after a lost connection. Afterwards the database
+is compared with what was acknowledged: nothing lost, nothing twice, exposure of the items balanced.
+Without `--database-url` it runs on SQLite in a temporary folder; a PostgreSQL database must be
+empty.
 """
 
 import argparse
@@ -70,6 +71,7 @@ class Load:
 class Told:
     """What the raters of one process saw."""
 
+    enrol_s: list[float] = field(default_factory=list)
     save_and_next_s: list[float] = field(default_factory=list)
     image_s: list[float] = field(default_factory=list)
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Report:
     p95_ms: float
     longest_ms: float
     image_p95_ms: float
+    enrol_p95_ms: float
     sent_twice: int
     lost: int
     unexpected: int
@@ -169,12 +172,22 @@ class RaterClient:
         return saved["state"]
 
 
-def rate(port: int, token: str, load: Load, seed: int, told: Told) -> None:
-    """Rates as one rater until the time or the items are over."""
+def rate(
+    port: int, token: str, load: Load, seed: int, told: Told, start: threading.Barrier
+) -> None:
+    """Enrols, waits for all others, and rates as one rater until time or items are over."""
     dice = random.Random(seed)
     client = RaterClient(port, told, dice)
+    state: dict[str, Any] = {"phase": "none"}
     try:
+        started_s = time.perf_counter()
         state = client.enrol(token)
+        told.enrol_s.append(time.perf_counter() - started_s)
+    except Exception as error:  # told to the process that counts
+        told.faults.append(f"{type(error).__name__}: {error}")
+    start.wait()
+    start.wait()
+    try:
         loaded: set[str] = set()
         until_s = time.monotonic() + load.seconds
         time.sleep(dice.uniform(0, load.think_s))
@@ -188,21 +201,26 @@ def rate(port: int, token: str, load: Load, seed: int, told: Told) -> None:
 
 def run_client() -> None:
     """Plays the raters that standard input names, one thread each, and prints what they saw."""
-    asked = json.load(sys.stdin)
+    asked = json.loads(sys.stdin.readline())
     load, told = Load(**asked["load"]), Told()
+    start = threading.Barrier(len(asked["raters"]) + 1)
     threads = [
-        threading.Thread(target=rate, args=(asked["port"], token, load, seed, told))
+        threading.Thread(target=rate, args=(asked["port"], token, load, seed, told, start))
         for seed, token in asked["raters"]
     ]
     for thread in threads:
         thread.start()
+    start.wait()
+    print("enrolled", flush=True)
+    sys.stdin.readline()
+    start.wait()
     for thread in threads:
         thread.join()
     json.dump(asdict(told), sys.stdout)
 
 
-def play(port: int, tokens: Sequence[str], load: Load) -> Told:
-    """Runs all raters in processes of their own and returns what they saw together."""
+def play(port: int, tokens: Sequence[str], load: Load) -> tuple[Told, float]:
+    """Runs all raters in processes of their own; returns what they saw, and for how long."""
     numbered = list(enumerate(tokens))
     clients = []
     for index in range(load.processes):
@@ -211,20 +229,28 @@ def play(port: int, tokens: Sequence[str], load: Load) -> Told:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         raters = numbered[index :: load.processes]
-        client.stdin.write(json.dumps({"port": port, "raters": raters, "load": asdict(load)}))
-        client.stdin.close()
+        asked = {"port": port, "raters": raters, "load": asdict(load)}
+        client.stdin.write(json.dumps(asked) + "\n")
+        client.stdin.flush()
         clients.append(client)
+    for client in clients:
+        assert client.stdout.readline() == "enrolled\n"
+    for client in clients:
+        client.stdin.write("go\n")
+        client.stdin.close()
+    started_s = time.monotonic()
     together = Told()
     for client in clients:
         seen = Told(**json.loads(client.stdout.read()))
         client.stdout.close()
         assert client.wait() == 0
+        together.enrol_s += seen.enrol_s
         together.save_and_next_s += seen.save_and_next_s
         together.image_s += seen.image_s
         together.acknowledged += seen.acknowledged
         together.repeated += seen.repeated
         together.faults += seen.faults
-    return together
+    return together, time.monotonic() - started_s
 
 
 def prepare(database: Database, load: Load) -> list[str]:
@@ -301,9 +327,7 @@ def measure(home: Path, url: str, load: Load) -> Report:
         tokens = prepare(database, load)
         variables = {"MSDM_DATABASE_URL": url} if url else {}
         with running_app(home, variables=variables) as (address, _):
-            started_s = time.monotonic()
-            told = play(int(address.rsplit(":", 1)[1]), tokens, load)
-            took_s = time.monotonic() - started_s
+            told, took_s = play(int(address.rsplit(":", 1)[1]), tokens, load)
         lost, unexpected, spread = compare(database, told)
         with database.read() as session:
             assigned = len(session.scalars(select(Assignment.id)).all())
@@ -318,6 +342,7 @@ def measure(home: Path, url: str, load: Load) -> Report:
         p95_ms=percentile(told.save_and_next_s, 0.95),
         longest_ms=percentile(told.save_and_next_s, 1.0),
         image_p95_ms=percentile(told.image_s, 0.95),
+        enrol_p95_ms=percentile(told.enrol_s, 0.95),
         sent_twice=told.repeated,
         lost=lost,
         unexpected=unexpected,
@@ -337,13 +362,14 @@ def show(report: Report, load: Load, name: str) -> str:
         ("save and next, 95th percentile", f"{report.p95_ms:.0f} ms"),
         ("save and next, longest", f"{report.longest_ms:.0f} ms"),
         ("a picture, 95th percentile", f"{report.image_p95_ms:.0f} ms"),
+        ("from link to first item, all at once, 95th", f"{report.enrol_p95_ms:.0f} ms"),
         ("sent twice", str(report.sent_twice)),
         ("lost", str(report.lost)),
         ("duplicate or unexpected", str(report.unexpected)),
         ("exposure, most minus least", str(report.exposure_spread)),
         ("failures", str(len(report.faults))),
     ]
-    lines = [f"{label:<32}{value}" for label, value in rows]
+    lines = [f"{label:<46}{value}" for label, value in rows]
     return "\n".join(lines + [f"  {fault}" for fault in report.faults[:10]])
 
 

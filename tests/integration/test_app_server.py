@@ -24,7 +24,14 @@ from msdm_core.generation.request import check_request
 from msdm_core.generation.service import GenerationService
 from msdm_core.headers import BROWSER_COOKIE, SecurityHeaders
 from msdm_core.settings import SETTINGS, read_settings
-from tests.server import ROOT, clean_environment, free_port, offer_checkpoint, running_app
+from tests.server import (
+    ROOT,
+    clean_environment,
+    coordinator_token,
+    free_port,
+    offer_checkpoint,
+    running_app,
+)
 
 FIRST_PAGE = """
 import sys, threading, time, urllib.request
@@ -282,6 +289,49 @@ def test_a_workspace_that_cannot_be_used_stops_the_start_with_a_reason(tmp_path:
     assert done.returncode == 2
     assert "MSDM_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_other_machines_are_not_let_in_without_a_coordinators_token(tmp_path: Path):
+    options = ("--home", str(tmp_path / "home"), "--port", str(free_port()))
+    done = start("--host", "0.0.0.0", *options)
+    assert done.returncode == 2
+    assert "MSDM_COORDINATOR_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_cannot_be_used_stops_the_start_without_telling_its_password(
+    tmp_path: Path,
+):
+    url = f"postgresql://someone:password-secret@127.0.0.1:{free_port()}/studies"
+    home = tmp_path / "home"
+    done = start("--home", str(home), "--port", str(free_port()), "--database-url", url)
+    assert done.returncode == 2
+    assert "app.py: The database" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "password-secret" not in done.stderr + done.stdout
+
+
+def test_the_coordinators_link_is_printed_and_signs_in(tmp_path: Path):
+    home = tmp_path / "home"
+    with running_app(home) as (url, _):
+        printed = (tmp_path / "home-server.log").read_text()
+        link = f"{url}/coordinator/{coordinator_token(home)}"
+        assert link in printed
+        assert httpx.get(f"{url}/study/x/stimuli/1.png").status_code == 401
+        entered = httpx.post(link)
+        cookies = {"msdm_session": entered.cookies["msdm_session"]}
+        assert httpx.get(f"{url}/study/x/stimuli/1.png", cookies=cookies).status_code == 404
+        page = httpx.get(f"{url}/rate/")
+        assert page.headers["x-frame-options"] == "DENY"
+
+
+def test_a_space_without_a_coordinators_token_serves_generate_alone(home: Path):
+    with running_app(home, variables={"SPACE_ID": "someone/msdm"}) as (url, _):
+        assert "gradio_config" in httpx.get(url).text
+        for path in ("/rate/", "/join/x", "/coordinator/x", "/rate/api/state"):
+            assert httpx.get(url + path).status_code == 404
+    assert not (home / "studies.sqlite3").exists()
+    assert "oordinator" not in (home.parent / "home-server.log").read_text()
 
 
 def test_a_saved_picture_can_be_opened_by_any_viewer(service: GenerationService):

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from rating.__main__ import build_parser, main
 from rating.cli_output import WIDTH, table
@@ -22,6 +23,7 @@ from rating.storage.models import Base
 from rating.study.protocol import Protocol
 from rating.study.protocol_file import read_toml
 from rating.study.studies import Studies
+from tests.rating_database import unguarded
 from tests.rating_study import ARMS, draw
 
 ROOT = Path(__file__).parents[2]
@@ -243,6 +245,7 @@ def bad_inputs(folder: Path, code: str) -> list[tuple[list[object], str]]:
         (["backup", bad], "is there already"),
         (["audit-blinding", "nostudy", "--http-only"], "no study"),
         (["audit-blinding", code, "--base-url", "x"], "--base-url"),
+        (["audit-blinding", code, "--chromium", str(folder / "none")], "no browser"),
         (["plan", "--raters", "0"], "raters is 0"),
         (["plan", "--variance", "noise=1"], "--variance cannot be 'noise=1'"),
         (["plan", "--variance", "residual=-1"], "--variance cannot be 'residual=-1'"),
@@ -320,8 +323,8 @@ def test_a_backup_is_whole_and_opens(terminal: Terminal, open_code: str, tmp_pat
 
 def test_a_change_behind_the_back_is_told_with_status_1(terminal: Terminal, open_code: str):
     database = Database.open(sqlite_url(terminal.home))
-    with database.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE event SET actor = 'nobody' WHERE kind = 'opened'")
+    with unguarded(database) as session:
+        session.execute(text("UPDATE event SET actor = 'nobody' WHERE kind = 'opened'"))
     database.close()
     assert "was changed" in terminal.run("verify", open_code, status=1)
 

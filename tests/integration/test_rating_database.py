@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from rating.errors import DatabaseError, StudyNotFoundError
 from rating.storage.database import Database, lock_study, sqlite_url
+from rating.storage.guards import OPENED_TABLES, RATED_TABLES
 from rating.storage.models import (
     Answer,
     AnswerVersion,
@@ -35,8 +36,11 @@ from rating.storage.models import (
     Study,
     Submission,
 )
+from rating.storage.transfer import transfer
 from rating.study.studies import Studies
+from tests.rating_database import postgres_database
 from tests.rating_play import play_items
+from tests.rating_rows import Rows, play_studies, rows_of
 from tests.rating_study import enrol, invite, write_study
 
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.UTC)
@@ -121,8 +125,6 @@ def unused_item(session: Session) -> int:
 @pytest.fixture(scope="module", params=("sqlite", "postgresql"))
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """A database with an open study under way and a second one; nothing in it may change."""
-    from tests.rating_database import postgres_database
-
     def fill(url: str) -> Database:
         opened = Database.open(url)
         code = write_study(opened, 2, 4, 2, 1)
@@ -221,12 +223,12 @@ def test_a_study_that_is_held_keeps_others_waiting(database: Database):
 def test_a_copy_made_in_use_holds_everything(sqlite_database: Database, tmp_path: Path):
     code = write_study(sqlite_database, 2, 4, 2, 1)
     with sqlite_database.write() as session:
-        session.scalars(select(Study)).one().title = "Not committed"
+        session.scalars(select(Study)).one().is_paused = True
         session.flush()
         target = sqlite_database.backup(tmp_path / "copies" / "studies.sqlite3")
     copied = Database.open(f"sqlite:///{target}")
     with copied.read() as session:
-        assert session.scalars(select(Study.title)).all() == ["Test study"]
+        assert session.scalars(select(Study.is_paused)).all() == [False]  # committed later
         assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
     assert Studies(copied).progress(code).status == "open"
     copied.close()
@@ -242,8 +244,6 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(sqlite_database: Database,
 
 
 def test_postgresql_is_backed_up_by_its_own_tool(postgres_server: str, tmp_path: Path):
-    from tests.rating_database import postgres_database
-
     with postgres_database(postgres_server) as url:
         opened = Database.open(url)
         with pytest.raises(DatabaseError, match="pg_dump"):
@@ -311,3 +311,120 @@ def test_every_table_and_column_is_documented():
         assert told, f"{table.name} is not in docs/database.md"
         missing = [column.name for column in table.columns if f"`{column.name}`" not in told]
         assert missing == [], f"{table.name}: {missing}"
+
+
+@pytest.fixture(scope="module", params=("sqlite", "postgresql"))
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A database with a locked, an open and a draft study; nothing in it may change."""
+    if request.param == "sqlite":
+        opened = Database.open(sqlite_url(tmp_path_factory.mktemp("played")))
+        play_studies(opened)
+        yield opened
+        opened.close()
+        return
+    with postgres_database(request.getfixturevalue("postgres_server")) as url:
+        opened = Database.open(url)
+        play_studies(opened)
+        yield opened
+        opened.close()
+
+
+STUDY_OF = {
+    "stimulus_image": "stimulus_id IN (SELECT id FROM stimulus WHERE study_id = {0})",
+    "answer_version": "answer_id IN (SELECT id FROM answer WHERE study_id = {0})",
+    "submission": "assignment_id IN (SELECT id FROM assignment WHERE study_id = {0})",
+    "defect_tag": "assignment_slot_id IN (SELECT id FROM assignment_slot WHERE study_id = {0})",
+    "mark": "assignment_slot_id IN (SELECT id FROM assignment_slot WHERE study_id = {0})",
+    "study": "id = {0}",
+}
+OPEN_REFUSES = (
+    *((act, name) for act in ("INSERT", "UPDATE", "DELETE") for name in OPENED_TABLES),
+    ("UPDATE", "event"), ("DELETE", "event"), ("UPDATE", "protocol_version"),
+    ("DELETE", "protocol_version"), ("UPDATE", "answer_version"), ("DELETE", "study"),
+)  # fmt: skip
+LOCK_REFUSES = (
+    *OPEN_REFUSES,
+    *((act, name) for act in ("INSERT", "UPDATE", "DELETE") for name in (*RATED_TABLES, "rater")),
+    ("INSERT", "protocol_version"), ("INSERT", "answer_version"), ("DELETE", "answer_version"),
+    ("UPDATE", "study"),
+)  # fmt: skip
+
+
+def attempt(act: str, name: str, study_id: int) -> str:
+    """Returns a statement that touches rows of a study and changes no value."""
+    columns = [each.name for each in Base.metadata.tables[name].columns]
+    own = STUDY_OF.get(name, "study_id = {0}").format(study_id)
+    if act == "INSERT":
+        return f"INSERT INTO {name} SELECT {', '.join(columns)} FROM {name} WHERE {own} LIMIT 1"
+    if act == "DELETE":
+        return f"DELETE FROM {name} WHERE {own}"
+    column = columns[-1] if name != "rater" else "specialty"
+    return f"UPDATE {name} SET {column} = {column} WHERE {own}"
+
+
+@pytest.mark.parametrize(
+    ("title", "act", "name"),
+    [("Open", *each) for each in OPEN_REFUSES] + [("Test study", *each) for each in LOCK_REFUSES],
+)
+def test_what_was_opened_or_locked_or_logged_is_guarded(
+    played: Database, title: str, act: str, name: str
+):
+    with played.read() as session:
+        study_id = session.scalars(select(Study.id).where(Study.title == title)).one()
+    with pytest.raises(IntegrityError, match=f"{act} of {name} refused"), played.write() as session:
+        session.execute(text(attempt(act, name, study_id)))
+
+
+@pytest.mark.parametrize(
+    ("title", "change", "is_refused"),
+    [
+        ("Open", "UPDATE study SET status = 'draft', opened_at = NULL WHERE id = {0}", True),
+        ("Open", "UPDATE study SET title = 'Other' WHERE id = {0}", True),
+        ("Open", "UPDATE study SET seed = 5 WHERE id = {0}", True),
+        ("Open", "UPDATE study SET is_paused = (1 = 1) WHERE id = {0}", False),
+        ("Open", "UPDATE answer SET value = 99 WHERE study_id = {0}", True),
+        ("Open", "UPDATE answer SET value = 2 WHERE study_id = {0}", False),
+        ("Draft", "UPDATE study SET title = 'Other', seed = 5 WHERE id = {0}", False),
+        ("Draft", "UPDATE prompt SET text = 'Other' WHERE study_id = {0}", False),
+        ("Draft", "DELETE FROM event WHERE study_id = {0}", False),
+        ("Test study", "UPDATE rater SET link_sha256 = 'x' WHERE study_id = {0}", False),
+    ],
+)
+def test_guards_let_through_what_the_work_needs(
+    played: Database, title: str, change: str, is_refused: bool
+):
+    with played.read() as session:
+        study_id = session.scalars(select(Study.id).where(Study.title == title)).one()
+    expected = IntegrityError if is_refused else InterruptedError
+    with pytest.raises(expected), played.write() as session:
+        assert session.execute(text(change.format(study_id))).rowcount > 0
+        raise InterruptedError
+
+
+def test_studies_move_to_postgresql_and_back_whole(postgres_server: str, tmp_path: Path):
+    source = Database.open(sqlite_url(tmp_path))
+    play_studies(source)
+    (tmp_path / "back").mkdir()
+    with postgres_database(postgres_server) as url:
+        moved, back = Database.open(url), Database.open(sqlite_url(tmp_path / "back"))
+        copied = transfer(source, moved)
+        assert transfer(moved, back) == copied and copied["answer"]
+        with pytest.raises(DatabaseError, match="holds studies already"):
+            transfer(source, moved)
+        for each in (moved, back):
+            assert contents(each) == contents(source)
+            studies = Studies(each)
+            codes = {summary.status: summary.code for summary in studies.overview()}
+            assert studies.verify(codes["locked"]) == []
+            studies.invite(codes["open"])  # new rows are numbered after the old ones
+            studies.lock(codes["open"], "Open")
+            with pytest.raises(IntegrityError, match="refused"), each.write() as session:
+                session.execute(text("DELETE FROM answer_version"))
+        moved.close()
+        back.close()
+    source.close()
+
+
+def contents(database: Database) -> Rows:
+    with database.engine.connect() as connection:
+        return rows_of(connection)

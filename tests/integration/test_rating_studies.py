@@ -53,6 +53,7 @@ from rating.study.lookup import find_study
 from rating.study.protocol import Protocol
 from rating.study.studies import Studies
 from rating.study.watching import pooled_standard_error
+from tests.rating_database import unguarded
 from tests.rating_study import (
     ARMS,
     SIZE_PX,
@@ -741,7 +742,7 @@ def test_a_change_behind_the_back_is_found(studies: Studies, database: Database,
     studies.invite(code)
     rate(database, code, "R01", lambda item: 3)
     studies.lock(code, TITLE)
-    with database.write() as session:
+    with unguarded(database) as session:
         if tampered == "answer":
             answer = session.scalars(select(AnswerVersion).limit(1)).one()
             answer.value = 5
@@ -765,7 +766,7 @@ def test_a_study_whose_events_were_changed_cannot_be_locked(
     studies: Studies, database: Database
 ):
     code = write_study(database)
-    with database.write() as session:
+    with unguarded(database) as session:
         session.scalars(select(Event).where(Event.kind == "opened")).one().actor = "nobody"
     assert studies.prepare_lock(code).event_faults
     with pytest.raises(StudyStateError, match="changed outside"):

@@ -120,7 +120,8 @@ def test_every_requirement_is_pinned_to_one_version() -> None:
     for requirements in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / requirements).read_text(encoding="utf-8").splitlines():
             if line.strip() and not line.startswith(("#", "-r ")):
-                assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z]+\])?==[0-9][0-9A-Za-z.+]*", line), line
+                pin = r"[A-Za-z0-9_.-]+(\[[a-z]+\])?==[0-9][0-9A-Za-z.+]*"
+                assert re.fullmatch(pin, line), line
 
 
 def run_python(code: str) -> str:

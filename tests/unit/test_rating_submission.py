@@ -1,5 +1,6 @@
 """Contract: whatever a browser sends is either a submission within its limits or an AnswerError."""
 
+import json
 from typing import Any
 
 import pytest
@@ -69,7 +70,11 @@ def test_a_field_of_any_value_is_read_within_its_limits_or_named(name: str, valu
         ({"marks": [{"slot": 0, "x": float("nan"), "y": 0}]}, "marks"),
         ({"marks": [{"slot": 0, "x": 0, "y": 0}] * 21}, "marks"),
         ({"remark": "x" * (MOST_REMARK_CHARACTERS + 1)}, "remark"),
+        ({"remark": "a\0b"}, "remark"),
+        ({"marks": [{"slot": 0, "x": 10**400, "y": 0}]}, "marks"),
+        ({"viewport": [10**400, 800]}, "viewport"),
         ({"visible_ms": -1}, "visible_ms"),
+        ({"visible_ms": -(10**400)}, "visible_ms"),
         ({"viewport": [0, 10]}, "viewport"),
         ({"device_pixel_ratio": "2"}, "device_pixel_ratio"),
         ({"arm": "real"}, "arm"),
@@ -82,7 +87,15 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], field: str) -> None:
 
 
 def test_a_page_left_open_over_a_weekend_is_no_mistake() -> None:
-    assert read_submission({**GOOD, "visible_ms": 10**12}).visible_ms == MOST_VISIBLE_MS
+    for visible_ms in (10**12, 10**400, 1e300):
+        sent = read_submission({**GOOD, "visible_ms": visible_ms})
+        assert sent.visible_ms == MOST_VISIBLE_MS
+
+
+def test_a_name_that_cannot_be_sent_back_is_told_in_signs_that_can() -> None:
+    with pytest.raises(AnswerError) as refused:
+        read_submission({**GOOD, "\ud800": 1})
+    assert json.dumps(refused.value.fields, ensure_ascii=False).encode("utf-8")
 
 
 def test_control_characters_are_taken_out_of_a_remark_and_line_breaks_stay() -> None:

@@ -1,0 +1,1 @@
+"""Alembic scripts: what a revision changes in the tables."""

@@ -35,8 +35,16 @@ def upgrade() -> None:
             "(status = 'locked') = (locked_at IS NOT NULL AND root_hash IS NOT NULL)",
             name=op.f("ck_study_locked_at_and_root_hash_when_locked"),
         ),
+        sa.CheckConstraint(
+            "NOT is_paused OR status = 'open'", name=op.f("ck_study_paused_when_open")
+        ),
         sa.CheckConstraint("kind IN ('main', 'pilot')", name=op.f("ck_study_kind")),
         sa.CheckConstraint("status IN ('draft', 'open', 'locked')", name=op.f("ck_study_status")),
+        sa.CheckConstraint(
+            "(identifiers_attested_at IS NULL) = (identifiers_attested_by IS NULL)",
+            name=op.f("ck_study_identifiers_attested_by_someone"),
+        ),
+        sa.CheckConstraint("seed >= 0", name=op.f("ck_study_seed")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
         sa.UniqueConstraint("code", name=op.f("uq_study_code")),
     )
@@ -75,6 +83,7 @@ def upgrade() -> None:
         sa.Column("details", sa.Text(), nullable=False),
         sa.Column("previous_hash", sa.String(length=64), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.CheckConstraint("sequence >= 0", name=op.f("ck_event_sequence")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_event_study_id_study")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
         sa.UniqueConstraint("study_id", "sequence", name=op.f("uq_event_study_id_sequence")),
@@ -123,6 +132,7 @@ def upgrade() -> None:
         sa.Column("has_cannot_judge", sa.Boolean(), nullable=False),
         sa.CheckConstraint("kind IN ('scale', 'preference')", name=op.f("ck_question_kind")),
         sa.CheckConstraint("minimum <= maximum", name=op.f("ck_question_range")),
+        sa.CheckConstraint("position >= 0", name=op.f("ck_question_position")),
         sa.CheckConstraint("step >= 1", name=op.f("ck_question_step")),
         sa.ForeignKeyConstraint(
             ["study_id"], ["study.id"], name=op.f("fk_question_study_id_study")
@@ -161,8 +171,16 @@ def upgrade() -> None:
             name=op.f("ck_rater_enrolment_index"),
         ),
         sa.CheckConstraint(
+            "completed_at IS NULL OR enrolled_at IS NOT NULL",
+            name=op.f("ck_rater_enrolled_before_completed"),
+        ),
+        sa.CheckConstraint(
             "enrolled_at IS NULL OR consented_at IS NOT NULL",
             name=op.f("ck_rater_consent_before_enrolment"),
+        ),
+        sa.CheckConstraint(
+            "erased_at IS NULL OR withdrawn_at IS NOT NULL",
+            name=op.f("ck_rater_withdrawn_when_erased"),
         ),
         sa.CheckConstraint(
             "years_experience IS NULL OR years_experience BETWEEN 0 AND 70",
@@ -291,16 +309,24 @@ def upgrade() -> None:
         sa.Column("viewport_height_px", sa.Integer(), nullable=True),
         sa.Column("device_pixel_ratio", sa.Double(), nullable=True),
         sa.Column("app_version", sa.String(length=40), nullable=True),
+        sa.CheckConstraint(
+            "judged_at IS NULL OR shown_at IS NOT NULL", name=op.f("ck_assignment_shown_first")
+        ),
         sa.CheckConstraint("position >= 0", name=op.f("ck_assignment_position")),
         sa.CheckConstraint("steps_done >= 0", name=op.f("ck_assignment_steps_done")),
         sa.CheckConstraint(
-            "submitted_at IS NULL OR shown_at IS NOT NULL", name=op.f("ck_assignment_shown_first")
+            "submitted_at IS NULL OR judged_at IS NOT NULL", name=op.f("ck_assignment_judged_first")
         ),
         sa.CheckConstraint("visible_ms >= 0", name=op.f("ck_assignment_visible_ms")),
         sa.ForeignKeyConstraint(
             ["study_id", "item_id"],
             ["item.study_id", "item.id"],
             name=op.f("fk_assignment_study_id_item_id_item"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["study_id", "protocol_version"],
+            ["protocol_version.study_id", "protocol_version.version"],
+            name=op.f("fk_assignment_study_id_protocol_version_protocol_version"),
         ),
         sa.ForeignKeyConstraint(
             ["study_id", "rater_id"],
@@ -376,6 +402,9 @@ def upgrade() -> None:
             "assignment_id", "question_id", name=op.f("uq_answer_assignment_id_question_id")
         ),
     )
+    op.create_index(
+        "ix_answer_study_id_question_id", "answer", ["study_id", "question_id"], unique=False
+    )
     op.create_table(
         "assignment_slot",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -409,6 +438,12 @@ def upgrade() -> None:
         ),
         sa.UniqueConstraint("token", name=op.f("uq_assignment_slot_token")),
     )
+    op.create_index(
+        "ix_assignment_slot_study_id_stimulus_id",
+        "assignment_slot",
+        ["study_id", "stimulus_id"],
+        unique=False,
+    )
     op.create_table(
         "submission",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -416,6 +451,7 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("step <> 0", name=op.f("ck_submission_step")),
         sa.ForeignKeyConstraint(
             ["assignment_id"],
             ["assignment.id"],
@@ -437,6 +473,7 @@ def upgrade() -> None:
             "(value IS NULL) = is_cannot_judge",
             name=op.f("ck_answer_version_value_or_cannot_judge"),
         ),
+        sa.CheckConstraint("revision >= 1", name=op.f("ck_answer_version_revision")),
         sa.ForeignKeyConstraint(
             ["answer_id"], ["answer.id"], name=op.f("fk_answer_version_answer_id_answer")
         ),
@@ -468,6 +505,7 @@ def upgrade() -> None:
         sa.Column("x", sa.Double(), nullable=False),
         sa.Column("y", sa.Double(), nullable=False),
         sa.Column("tag", sa.String(length=40), nullable=True),
+        sa.CheckConstraint("number >= 1", name=op.f("ck_mark_number")),
         sa.CheckConstraint("x BETWEEN 0 AND 1 AND y BETWEEN 0 AND 1", name=op.f("ck_mark_inside")),
         sa.ForeignKeyConstraint(
             ["assignment_slot_id"],
