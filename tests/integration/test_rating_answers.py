@@ -18,6 +18,7 @@ from rating.storage.models import (
     Answer,
     AnswerVersion,
     Assignment,
+    AssignmentSlot,
     DefectTag,
     Event,
     Item,
@@ -52,18 +53,6 @@ def rater_id(database: Database, study: str) -> int:
 def rows(database: Database, table: type) -> int:
     with database.read() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
-
-
-def keys_of(values: Any, path: str = "") -> set[str]:
-    if isinstance(values, dict):
-        return {
-            key
-            for name, inner in values.items()
-            for key in {f"{path}.{name}", *keys_of(inner, f"{path}.{name}")}
-        }
-    if isinstance(values, list):
-        return {key for inner in values for key in keys_of(inner, f"{path}[]")}
-    return set()
 
 
 def unknown(values: Any, allowed: Any, path: str = "") -> list[str]:
@@ -128,21 +117,41 @@ def test_a_browser_is_told_nothing_but_what_is_documented(
     assert [name for each in states for name in unknown(each, ALLOWED_JSON)] == []
 
 
-def test_items_of_all_arms_and_kinds_look_the_same(
+def without_what_may_differ(item: dict[str, Any]) -> dict[str, Any]:
+    """Returns an item but for its place, its token, its pictures' addresses and its prompt."""
+    plain = {
+        name: value
+        for name, value in item.items()
+        if name not in {"token", "number", "previous", "prompt"}
+    }
+    return {**plain, "images": [{**each, "url": ""} for each in item["images"]]}
+
+
+def test_items_of_all_arms_and_kinds_differ_in_token_picture_and_prompt_alone(
     database: Database, desk: RatingDesk, rater_id: int
 ):
-    shapes: dict[tuple[str, int], set[frozenset[str]]] = {}
-    for item, _ in play(desk, rater_id):
+    seen: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+    kinds, arms = set(), set()
+    for item, saved in play(desk, rater_id, lambda _: 3):
         with database.read() as session:
-            kind = session.scalars(
-                select(Item.kind).join(Assignment).where(Assignment.token == item["token"])
+            kind, arm_id = session.execute(
+                select(Item.kind, Stimulus.arm_id)
+                .join(Assignment, Assignment.item_id == Item.id)
+                .join(AssignmentSlot, AssignmentSlot.assignment_id == Assignment.id)
+                .join(Stimulus, Stimulus.id == AssignmentSlot.stimulus_id)
+                .where(Assignment.token == item["token"])
             ).one()
-        plain = {name: value for name, value in item.items() if name != "answered"}
-        shapes.setdefault((kind, item["step"]), set()).add(frozenset(keys_of(plain)))
         assert item["is_practice"] == (kind == "practice")
-    for step in (1, 2):
-        seen = {frozenset(shapes[kind, step]) for kind in ("main", "repeat", "check")}
-        assert len(seen) == 1
+        assert (item["prompt"] is None) == (item["step"] == 1)
+        if kind != "practice":
+            kinds.add(kind)
+            arms.add(arm_id)
+            seen[item["step"]].append(without_what_may_differ(item))
+            frame = {name: saved.state[name] for name in ("study", "rater", "protocol")}
+            seen[item["step"]][-1]["frame"] = frame
+    assert kinds == {"main", "repeat", "check"} and len(arms) == 4  # two models, real, none
+    for items in seen.values():
+        assert len(items) == 14 and all(item == items[0] for item in items)
 
 
 def test_the_same_request_again_changes_nothing_and_says_so(
@@ -259,8 +268,6 @@ def test_pictures_are_the_stored_bytes_of_the_present_and_the_next_item_alone(
     tokens = {url.rsplit("/", 1)[1].removesuffix(".png") for url in allowed}
     assert len(tokens) == 2
     with database.read() as session:
-        from rating.storage.models import AssignmentSlot
-
         stored = {
             token: png
             for token, png in session.execute(
@@ -309,6 +316,8 @@ def test_the_last_step_of_an_earlier_item_may_be_changed_and_its_history_stays(
             .order_by(AnswerVersion.revision)
         ).all()
     assert versions == [old, old % 5 + 1]
+    desk.revise(rater_id, sent(earlier, old % 5 + 1))
+    assert rows(database, AnswerVersion) == rows(database, Answer) + 1  # nothing was changed
     with pytest.raises(StaleError) as frozen:
         desk.revise(rater_id, sent({**earlier, "step": 1, "questions": []}, answers={"origin": 1}))
     assert frozen.value.code == "frozen"
@@ -444,22 +453,25 @@ def test_one_request_sent_several_times_at_once_is_saved_once(
     assert rows(database, Submission) == 1
 
 
-def test_an_answer_takes_no_more_statements_in_a_long_study_than_in_a_short_one(database: Database):
-    counts = []
-    for prompts in (4, 16):
-        code = write_study(database, 2, prompts, 2, 0, repeat_share=0.0, title=f"of {prompts}")
-        rater_id = enrol(database, invite(database, code)[0][1])
-        desk = RatingDesk(database, "0")
-        state = play_items(desk, rater_id, 3)
-        statements: list[str] = []
+def statements_of_an_answer(database: Database, prompts: int, raters: int) -> int:
+    code = write_study(database, 2, prompts, 2, 0, repeat_share=0.0, title=f"of {prompts}")
+    desk = RatingDesk(database, "0")
+    everybody = [enrol(database, token) for _, token in invite(database, code, raters)]
+    states = [play_items(desk, rater_id, 3) for rater_id in everybody]
+    told: list[str] = []
 
-        def note(
-            _c: Any, _cursor: Any, text: str, *_rest: Any, told: list[str] = statements
-        ) -> None:
-            told.append(text)
+    def note(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+        told.append(text)
 
-        event.listen(database.engine, "before_cursor_execute", note)
-        desk.answer(rater_id, sent(state["item"]))
-        event.remove(database.engine, "before_cursor_execute", note)
-        counts.append(len(statements))
-    assert counts[0] == counts[1] < 45
+    event.listen(database.engine, "before_cursor_execute", note)
+    state = desk.answer(everybody[0], sent(states[0]["item"])).state
+    desk.answer(everybody[0], sent(state["item"]))
+    event.remove(database.engine, "before_cursor_execute", note)
+    return len(told)
+
+
+def test_an_answer_takes_no_more_statements_with_more_items_or_raters(database: Database):
+    few = statements_of_an_answer(database, 4, 1)
+    assert statements_of_an_answer(database, 16, 1) == few
+    assert statements_of_an_answer(database, 4, 4) == few
+    assert few <= 60  # of two steps
