@@ -122,8 +122,8 @@ def test_every_option_that_a_page_names_exists() -> None:
 
 
 def benchmark_source() -> str:
-    path = ROOT / "tests" / "benchmarks" / "benchmark_generation.py"
-    return path.read_text(encoding="utf-8")
+    paths = sorted((ROOT / "tests" / "benchmarks").glob("*.py"))
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def test_every_setting_is_documented_with_variable_and_default() -> None:
