@@ -63,34 +63,23 @@ def make_entry_router(access: Access, *, is_space: bool = False) -> APIRouter:
             )
         )
 
-    @router.api_route("/coordinator/{token}", methods=["GET", "HEAD"])
-    def coordinator_page(token: str) -> Response:
-        # Whether the token is right is told to the button alone.
-        return _page("coordinator.html", _COORDINATOR_WORDS)
+    def add_token_pages(
+        path: str, words: Mapping[str, str], sign_in: Callable[[str, str], str]
+    ) -> None:
+        @router.api_route(f"{path}/{{token}}", methods=["GET", "HEAD"])
+        def token_page(token: str) -> Response:
+            # Whether the token is right is told to the button alone.
+            return _page("coordinator.html", words)
 
-    @router.post("/coordinator/{token}")
-    def coordinator(request: Request, token: str) -> Response:
-        address = client_address(request)
-        return _or_refusal(
-            lambda: signed_in(
-                request, lambda: access.sign_in_coordinator(token, address), "/",
-                SIGN_IN_DAYS * _DAY_S,
+        @router.post(f"{path}/{{token}}")
+        def enter(request: Request, token: str) -> Response:
+            address, age_s = client_address(request), SIGN_IN_DAYS * _DAY_S
+            return _or_refusal(
+                lambda: signed_in(request, lambda: sign_in(token, address), "/", age_s)
             )
-        )  # fmt: skip
 
-    @router.api_route("/generate-access/{token}", methods=["GET", "HEAD"])
-    def generate_page(token: str) -> Response:
-        return _page("coordinator.html", _GENERATE_WORDS)
-
-    @router.post("/generate-access/{token}")
-    def generate(request: Request, token: str) -> Response:
-        address = client_address(request)
-        return _or_refusal(
-            lambda: signed_in(
-                request, lambda: access.sign_in_generator(token, address), "/",
-                SIGN_IN_DAYS * _DAY_S,
-            )
-        )  # fmt: skip
+    add_token_pages("/coordinator", _COORDINATOR_WORDS, access.sign_in_coordinator)
+    add_token_pages("/generate-access", _GENERATE_WORDS, access.sign_in_generator)
 
     @router.post("/sign-out")
     def sign_out(request: Request) -> Response:

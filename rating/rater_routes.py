@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from rating.access import COOKIE, Access, Visitor
 from rating.errors import AccessError, AnswerError, RaterError, StaleError, StudyStateError
 from rating.guarded_route import NEVER_KEPT, GuardedRoute, json_body
-from rating.study.desk import RatingDesk
-from rating.study.submission import read_submission
+from rating.study.desk import RatingDesk, Saved
+from rating.study.submission import StepSubmission, read_submission
 
 API: Final = "/rate/api"
 IMAGES: Final = "/rate/image"
@@ -68,25 +68,24 @@ def make_rater_router(desk: RatingDesk, access: Access) -> APIRouter:
         specialty, years = values["specialty"], values["years_experience"]
         return told(rater_id, lambda: desk.profile(rater_id, specialty, years))
 
-    @router.post(f"{API}/answers")
-    def answers(rater_id: RaterId, body: Body) -> Response:
+    def saved_by(
+        act: Callable[[int, StepSubmission], Saved], rater_id: int, body: object
+    ) -> Response:
         submission = read_submission(body)
 
         def save() -> dict[str, Any]:
-            saved = desk.answer(rater_id, submission)
+            saved = act(rater_id, submission)
             return {"result": saved.result, "state": saved.state}
 
         return told(rater_id, save)
+
+    @router.post(f"{API}/answers")
+    def answers(rater_id: RaterId, body: Body) -> Response:
+        return saved_by(desk.answer, rater_id, body)
 
     @router.post(f"{API}/revise")
     def revise(rater_id: RaterId, body: Body) -> Response:
-        submission = read_submission(body)
-
-        def save() -> dict[str, Any]:
-            saved = desk.revise(rater_id, submission)
-            return {"result": saved.result, "state": saved.state}
-
-        return told(rater_id, save)
+        return saved_by(desk.revise, rater_id, body)
 
     @router.get(f"{API}/items/{{token}}")
     def item(rater_id: RaterId, token: str) -> Response:

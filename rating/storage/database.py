@@ -229,18 +229,6 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def study_by_code(session: Session, code: str) -> Study:
-    """Return the study of a public code.
-
-    Raises:
-        StudyNotFoundError: there is none.
-    """
-    found = session.scalar(select(Study).where(Study.code == code))
-    if found is None:
-        raise StudyNotFoundError(f"There is no study {code!r}.")
-    return found
-
-
 def describe(error: Exception) -> str:
     """Return the first line of a database's own words, without the statement."""
     told = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
