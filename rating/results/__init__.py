@@ -1,0 +1,1 @@
+"""From ratings to a result: export, statistics, figures, the methods paragraph, the capsule."""
