@@ -110,7 +110,9 @@ def draw_scene(scene: Scene, size_px: int = 64) -> Image.Image:
     return picture
 
 
-def write_dataset(folder: Path, count: int = 24, size_px: int = 64) -> Path:
+def write_dataset(
+    folder: Path, count: int = 24, size_px: int = 64, validation: int = VALIDATION_COUNT
+) -> Path:
     """Writes a folder in the MedVQA-GI layout, split included, and returns it."""
     (folder / "images").mkdir(parents=True)
     drawn = scenes(count)
@@ -125,6 +127,6 @@ def write_dataset(folder: Path, count: int = 24, size_px: int = 64) -> Path:
         writer = csv.writer(file)
         writer.writerow(("Filename", "Split"))
         for scene in drawn:
-            is_validation = scene.index >= count - VALIDATION_COUNT
+            is_validation = scene.index >= count - validation
             writer.writerow((f"scene_{scene.index:02d}.png", "val" if is_validation else "train"))
     return folder

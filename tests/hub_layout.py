@@ -245,6 +245,24 @@ def _write_decoder(folder: Path, scheduler: Any, *, latent_channels: int, levels
     )
 
 
+def write_clip(folder: Path) -> Path:
+    """Writes a seeded, untrained CLIP with image processor and tokenizer and returns its folder."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    words = _write_clip_tokenizer(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = CLIPConfig(
+            text_config={**_CLIP_TEXT, "vocab_size": words}, vision_config=_CLIP_VISION,
+            projection_dim=32,
+        )  # fmt: skip
+        CLIPModel(config).save_pretrained(folder)
+    _write_json(folder / "preprocessor_config.json",
+                {**_IMAGE_PROCESSOR, "image_processor_type": "CLIPImageProcessor"})  # fmt: skip
+    return folder
+
+
 def write_stable_diffusion(folder: Path, seed: int = 0, *, has_checker: bool = False) -> Path:
     """Writes a tiny Stable Diffusion 1.5; its safety checker only where asked for.
 

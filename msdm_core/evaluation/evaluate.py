@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data.attributes import Attributes, read_attributes
+from data.images import fit_square
 from data.paraphrase import canonical_prompt, correct_spelling
 from data.records import ImageRecord
 from msdm_core.errors import RequestError
@@ -26,6 +26,7 @@ from msdm_core.evaluation.evaluator import (
     stated,
     truths,
 )
+from msdm_core.evaluation.paraphrases import two_wordings
 from msdm_core.evaluation.spectrum import octave_powers, octave_ratios, octaves
 from msdm_core.generation.adapters import Adapter
 from msdm_core.generation.request import ImageRequest
@@ -38,7 +39,7 @@ class PromptCase:
     """One image to make.
 
     Attributes:
-        record: Index of the real image the prompt belongs to.
+        record: Index of the real image the prompt belongs to, -1 where it belongs to none.
         prompt: The text.
         seed: Seed of the image.
         attributes: What the real image shows, as far as the prompt states it.
@@ -78,18 +79,38 @@ def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[
     return cases
 
 
+def wording_cases(
+    records: Sequence[ImageRecord], each: int
+) -> tuple[list[PromptCase], list[PromptCase]]:
+    """Return `each` images to make of every record's facts, in wording A and in wording B.
+
+    Args:
+        records: Unseen real images with their captions.
+        each: Images of a wording.
+    """
+    first: list[PromptCase] = []
+    second: list[PromptCase] = []
+    for index, record in enumerate(records):
+        attributes = read_attributes(record.captions)
+        for cases, text in zip((first, second), two_wordings(attributes, index), strict=True):
+            seeds = range(index * each, (index + 1) * each)
+            cases += [PromptCase(index, text, seed, attributes) for seed in seeds]
+    return first, second
+
+
 def generate_images(
-    adapter: Adapter, requests: Sequence[ImageRequest], folder: Path
+    adapter: Adapter, requests: Sequence[ImageRequest], folder: Path, size_px: int
 ) -> np.ndarray:
     """Return the images of the requests, making those that the folder does not hold yet.
 
     Args:
         adapter: The model.
         requests: What to make.
-        folder: Where PNGs are kept; a later call goes on from there.
+        folder: Where PNGs are kept as they were made; a later call goes on from there.
+        size_px: Width and height of what is returned.
 
     Returns:
-        (N, S, S, 3) uint8.
+        (N, size_px, size_px, 3) uint8.
 
     Raises:
         CoreError: The model cannot be loaded, or gives no usable picture.
@@ -108,7 +129,8 @@ def generate_images(
               file=sys.stderr, flush=True)
     if wanted:
         print(file=sys.stderr)
-    return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+    pictures = (fit_square(Image.open(path).convert("RGB"), size_px) for path in paths)
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def measure(
@@ -120,14 +142,14 @@ def measure(
     *,
     closed_world: bool,
 ) -> dict[str, Any]:
-    """Return the figures of a set of generated images beside those of the real ones.
+    """Return what is read in generated images beside what is read in real ones.
 
     Args:
         evaluator: From `load_evaluator`.
         generated: (N, S, S, 3) uint8, one for each case.
         cases: What was asked for.
         real: (M, S, S, 3) uint8, the real images of the records.
-        records: The unseen real images.
+        records: Unseen real images, of which the cases' prompts may be.
         closed_world: What a prompt does not mention is absent (full prompts), or unknown.
     """
     real_reading = read_images(evaluator, real)
@@ -137,22 +159,30 @@ def measure(
     asked = truths(wanted) if closed_world else stated(wanted)
     on_real = balanced_accuracy(real_reading.probabilities, real_truth)
     on_generated = balanced_accuracy(reading.probabilities, asked)
-    ratio = on_generated["mean"] / on_real["mean"]
+    return {
+        "balanced_accuracy": {
+            name: {"real": on_real[name], "generated": on_generated[name]}
+            for name in (*ATTRIBUTES, "mean")
+        },
+        "reading_ratio": on_generated["mean"] / on_real["mean"],
+        "reading_ratio_interval": _interval(
+            lambda rng: _resampled_ratio(rng, reading, asked, cases, real_reading, real_truth)
+        ),
+    }
+
+
+def spectrum_figures(generated: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    """Return the power in each octave as a multiple of the real images', with the floor.
+
+    Args:
+        generated: (N, S, S, 3) uint8.
+        real: (M, S, S, 3) uint8.
+    """
     bands = [f"{low}-{high}" for low, high in octaves(real.shape[1])]
     real_power = octave_powers(real)
     spectrum = octave_powers(generated) / real_power
     halves = octave_ratios(real[::2], real[1::2])
     return {
-        "images": len(generated),
-        "real_images": len(real),
-        "balanced_accuracy": {
-            name: {"real": on_real[name], "generated": on_generated[name]}
-            for name in (*ATTRIBUTES, "mean")
-        },
-        "reading_ratio": ratio,
-        "reading_ratio_interval": _interval(
-            lambda rng: _resampled_ratio(rng, reading, asked, cases, real_reading, real_truth)
-        ),
         "octave_power_real": dict(zip(bands, map(float, real_power), strict=True)),
         "octave_power_ratio": dict(zip(bands, map(float, spectrum), strict=True)),
         "octave_power_ratio_real_halves": dict(zip(bands, map(float, halves), strict=True)),
@@ -168,11 +198,17 @@ def _resampled_ratio(
     real_reading: Reading,
     real_truth: np.ndarray,
 ) -> float:
-    """Return the reading ratio of a bootstrap sample of real images with all their prompts."""
+    """Return the reading ratio of a bootstrap sample of real images with all their prompts.
+
+    Prompts that belong to no real image are drawn by themselves.
+    """
     counts = np.bincount(rng.integers(0, len(real_truth), len(real_truth)),
                          minlength=len(real_truth))
     real_rows = np.repeat(np.arange(len(real_truth)), counts)
-    rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
+    if any(case.record < 0 for case in cases):
+        rows = rng.integers(0, len(cases), len(cases))
+    else:
+        rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
     on_real = balanced_accuracy(real_reading.probabilities[real_rows], real_truth[real_rows])
     made = balanced_accuracy(reading.probabilities[rows], asked[rows])
     both = [n for n in ATTRIBUTES if not np.isnan(on_real[n] + made[n])]
@@ -193,36 +229,3 @@ def _diversity(images: np.ndarray) -> float:
     first, second = rng.integers(0, len(small), (2, 2000))
     differ = first != second
     return float(np.abs(small[first[differ]] - small[second[differ]]).mean())
-
-
-def markdown(figures: dict[str, Any]) -> str:
-    """Return the figures as Markdown tables."""
-    low, high = figures["reading_ratio_interval"]
-    lines = [
-        f"{figures['images']} generated images ({figures['prompts']} prompts), "
-        f"{figures['real_images']} real ones, {figures['steps']} steps, "
-        f"guidance {figures['guidance']:g}.",
-        "",
-        "| attribute | real | generated |",
-        "|---|---|---|",
-    ]
-    for name, values in figures["balanced_accuracy"].items():
-        lines.append(f"| {name} | {values['real']:.3f} | {values['generated']:.3f} |")
-    lines += [
-        "",
-        f"Reading of generated over reading of real: {figures['reading_ratio']:.3f} "
-        f"(95 % interval {low:.3f} to {high:.3f}; bootstrap over real images).",
-        "",
-        "| cycles per image | power over real | real halves |",
-        "|---|---|---|",
-    ]
-    for band, value in figures["octave_power_ratio"].items():
-        floor = figures["octave_power_ratio_real_halves"][band]
-        lines.append(f"| {band} | {value:.2f} | {floor:.2f} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_report(folder: Path, figures: dict[str, Any]) -> None:
-    """Write ``evaluation.json`` and ``evaluation.md``."""
-    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    (folder / "evaluation.md").write_text(markdown(figures), encoding="utf-8")

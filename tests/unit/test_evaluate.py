@@ -12,7 +12,7 @@ from PIL import Image
 from data.attributes import read_attributes
 from data.records import ImageRecord
 from msdm_core.errors import CheckpointError, RequestError
-from msdm_core.evaluation.evaluate import markdown, measure, prompt_cases
+from msdm_core.evaluation.evaluate import measure, prompt_cases, spectrum_figures
 from msdm_core.evaluation.evaluator import (
     ATTRIBUTES,
     balanced_accuracy,
@@ -21,6 +21,7 @@ from msdm_core.evaluation.evaluator import (
     read_images,
     truths,
 )
+from msdm_core.evaluation.report import markdown
 
 POLYP = ATTRIBUTES.index("finding:polyp")
 
@@ -86,12 +87,14 @@ def test_real_images_measured_against_themselves_are_equal_to_themselves() -> No
     images = rng.integers(0, 256, (6, 256, 256, 3), dtype=np.uint8)
     records = RECORDS * 2
     figures = measure(build_evaluator().eval(), images, prompt_cases(records, 6, "full"), images,
-                      records, closed_world=True)
+                      records, closed_world=True) | spectrum_figures(images, images)
     assert figures["reading_ratio"] == pytest.approx(1.0)
     assert all(v == pytest.approx(1.0) for v in figures["octave_power_ratio"].values())
     low, high = figures["reading_ratio_interval"]
     assert low <= 1.0 <= high
-    figures |= {"prompts": "full", "steps": 20, "guidance": 3.0}
+    figures |= {
+        "images": 6, "real_images": 6, "prompts": "full", "steps": 20, "guidance": 3.0,
+    }  # fmt: skip
     assert "| finding:polyp |" in markdown(figures)
 
 
