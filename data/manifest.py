@@ -65,6 +65,8 @@ COLUMNS: Final = tuple(
         ("parameters", "whole", "sometimes", "numbers the weights hold, where counted"),
         ("flops", "whole", "sometimes", "floating-point operations of this image, where counted"),
         ("peak_memory_bytes", "whole", "sometimes", "most memory in use, where measured"),
+        ("nearness_percentile", "number", "sometimes", "share of unseen real images, in per cent, "
+         "that are nearer to a training image; 0 for a copy, empty where not measured"),
         ("pixel_sha256", "sha256", "done", "hash over the pixels, whatever the encoding"),
         ("selection_rule", "rule", "always", "first_seed: the one seed given beforehand; "
          "all: every seed is listed"),
@@ -108,6 +110,7 @@ class ManifestRow:
     parameters: int | None = None
     flops: int | None = None
     peak_memory_bytes: int | None = None
+    nearness_percentile: float | None = None
     pixel_sha256: str = ""
     selection_rule: SelectionRule
     candidates: int

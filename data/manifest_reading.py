@@ -12,7 +12,7 @@ from typing import Any
 
 from data.errors import ImageReadError, ManifestError
 from data.images import load_rgb
-from data.manifest import COLUMN_NAMES, COLUMNS, Column, ManifestRow
+from data.manifest import COLUMNS, Column, ManifestRow
 from data.provenance import pixel_sha256
 from data.row_file import whole_lines
 
@@ -150,7 +150,8 @@ def _parse(text: str) -> tuple[list[tuple[int, ManifestRow]], list[ManifestFault
 
 
 def _header_fault(header: Sequence[str]) -> str:
-    if lacking := [name for name in COLUMN_NAMES if name not in header]:
+    needed = (column.name for column in COLUMNS if column.filled != "sometimes")
+    if lacking := [name for name in needed if name not in header]:
         return f"lacks the columns {', '.join(lacking)}"
     twice = sorted({name for name in header if header.count(name) > 1})
     return f"has columns twice: {', '.join(twice)}" if twice else ""
@@ -161,7 +162,7 @@ def _row(texts: dict[str, str]) -> tuple[ManifestRow | None, list[str]]:
     wrong: list[str] = []
     is_done = texts["status"] == "done"
     for column in COLUMNS:
-        text = texts.pop(column.name)
+        text = texts.pop(column.name, "")
         try:
             values[column.name] = _value(column, text, is_done)
         except ValueError:

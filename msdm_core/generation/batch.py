@@ -27,7 +27,11 @@ class BatchResult:
 
 
 def run_batch(
-    cells: Sequence[Cell], folder: Path, make: Callable[[ModelEntry], Adapter] = make_adapter
+    cells: Sequence[Cell],
+    folder: Path,
+    make: Callable[[ModelEntry], Adapter] = make_adapter,
+    *,
+    least_nearness: float = 0.0,
 ) -> BatchResult:
     """Draws what the folder lacks and lists everything in its manifest.
 
@@ -35,6 +39,7 @@ def run_batch(
         cells: what is asked for.
         folder: made when missing; images that are in it already are kept.
         make: makes the adapter of a model.
+        least_nearness: images whose nearness percentile is below are left out, 0 to 100.
 
     Raises:
         BatchError: the folder is in use, or holds an image of a cell drawn otherwise.
@@ -55,7 +60,7 @@ def run_batch(
             dict.fromkeys(name for cell in cells for name in cell.prompt.carried),
         )
         try:
-            _draw(todo, target, weights, make)
+            _draw(todo, target, weights, make, least_nearness)
         except WorkspaceError:  # nothing can be written any more, the lists neither
             raise
         except BaseException:
@@ -121,6 +126,7 @@ def _draw(
     target: BatchFolder,
     weights: dict[str, str],
     make: Callable[[ModelEntry], Adapter],
+    least_nearness: float,
 ) -> None:
     by_model: dict[str, list[Cell]] = {}
     for cell in todo:
@@ -146,13 +152,18 @@ def _draw(
             continue
         try:
             for cell in cells:
-                _draw_one(cell, adapter, target, weights[model_id], progress)
+                _draw_one(cell, adapter, target, weights[model_id], progress, least_nearness)
         finally:
             adapter.unload()
 
 
 def _draw_one(
-    cell: Cell, adapter: Adapter, target: BatchFolder, weights: str, progress: Progress
+    cell: Cell,
+    adapter: Adapter,
+    target: BatchFolder,
+    weights: str,
+    progress: Progress,
+    least_nearness: float,
 ) -> None:
     progress.start_image()
     try:
@@ -169,7 +180,17 @@ def _draw_one(
             f"The weights of {cell.entry.label} changed while the command ran. Choose a new "
             "folder with --out for the new weights."
         )
-    target.add(cell.row(generated), generated)
+    row = cell.row(generated)
+    if row.nearness_percentile is not None and row.nearness_percentile < least_nearness:
+        message = (
+            f"left out: too near to a training image, nearness percentile "
+            f"{row.nearness_percentile:g}, asked for {least_nearness:g} or more"
+        )
+        progress.note(f"{row.image_id}: {message}")
+        target.add(cell.failed_row(message))
+        progress.end_image(is_drawn=False)
+        return
+    target.add(row, generated)
     progress.end_image()
 
 

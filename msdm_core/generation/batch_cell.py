@@ -83,6 +83,7 @@ class Cell:
             parameters=cost.get("parameters"),
             flops=cost.get("flops"),
             peak_memory_bytes=cost.get("peak_memory_bytes"),
+            nearness_percentile=(made.extra.get("nearness") or {}).get("percentile"),
             pixel_sha256=pixel_sha256(image),
             device=made.device,
             created_at=made.created_at,

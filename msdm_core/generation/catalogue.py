@@ -55,6 +55,8 @@ class ModelEntry:
         default_prior_steps:    Of the prior of Kandinsky.
         default_prior_guidance: Of the prior of Kandinsky.
         max_text_tokens:        Length FLUX pads its prompt to.
+        nearness:               Folder of the evaluator with the index of the training images, that
+                                says of each picture how near it is to its nearest one; or empty.
         guidance_kind:          How guidance is done: by a second pass without the prompt, by a
                                 number the network was distilled with, or not at all.
     """
@@ -85,6 +87,7 @@ class ModelEntry:
     default_prior_guidance: float | None = None
     max_text_tokens: int | None = None
     guidance_kind: GuidanceKind = "classifier_free"
+    nearness: str = ""
 
     def sources(self) -> dict[str, WeightsSource]:
         """Returns where each pipeline is: under "", of Kandinsky under "prior" and "decoder"."""

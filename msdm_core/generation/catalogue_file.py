@@ -17,7 +17,12 @@ from msdm_core.generation.catalogue import (
     Offload,
     Quantise,
 )
-from msdm_core.generation.weights import LORA_WEIGHT_NAME, LoraEntry, WeightsSource
+from msdm_core.generation.weights import (
+    LORA_WEIGHT_NAME,
+    SHIPPED_CHECKPOINTS,
+    LoraEntry,
+    WeightsSource,
+)
 
 _PLACES = ("checkpoint", "path", "hub")
 _SOURCE_KEYS = (*_PLACES, "revision", "subfolder")
@@ -89,10 +94,23 @@ def _read_entry(table: Mapping[str, Any], path: Path) -> ModelEntry:
             "empty prompts among its prompts."
         )
     values["weights"] = _read_source(table, path, name)
+    if table.get("nearness"):
+        values["nearness"] = str(_nearness_folder(table["nearness"], path, name))
     if "prior" in table:
         values["prior"] = _read_prior(table, path, name)
     values["loras"] = tuple(_read_lora(lora, table, path, name) for lora in table.get("lora", ()))
     return ModelEntry(**values)
+
+
+def _nearness_folder(text: str, path: Path, name: str) -> Path:
+    """Returns a folder of the shipped checkpoints, or one relative to the file that names it."""
+    for folder in (SHIPPED_CHECKPOINTS / text, path.parent / text):
+        if folder.is_dir():
+            return folder.absolute()
+    raise CatalogueError(
+        f"{name}: nearness = {text!r} is neither a folder of data/checkpoints/ nor one beside the "
+        "catalogue. Make one with `python -m msdm_core train nearness-index`."
+    )
 
 
 def _check_keys(table: Mapping[str, Any], name: str) -> None:

@@ -98,6 +98,11 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
         help="width and height in pixels [default: the model's; for several models the one they "
         "share]",
     )  # fmt: skip
+    parser.add_argument(
+        "--least-nearness", type=float, default=0.0, metavar="PERCENT",
+        help="with --prompts: leave out images nearer to a training image than this share of "
+        "unseen real images, 0 to 100 [default: 0, none]",
+    )  # fmt: skip
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -125,7 +130,7 @@ def generate(options: argparse.Namespace) -> int:
         size_px=options.size,
     )
     if options.prompts:
-        return _generate_batch(cells, options.out, settings)
+        return _generate_batch(cells, options.out, settings, options.least_nearness)
     return _generate_here(cells, options.out or Path(), settings)
 
 
@@ -141,6 +146,12 @@ def _check_combination(options: argparse.Namespace) -> None:
         raise RequestError("With --prompts, give the seeds as --seeds, for example --seeds 0-4.")
     if options.prompts and options.out is None:
         raise RequestError("With --prompts, name the folder to write to: --out FOLDER.")
+    if not 0 <= options.least_nearness <= 100:
+        raise RequestError(
+            f"--least-nearness cannot be {options.least_nearness:g}: give 0 to 100 per cent."
+        )
+    if options.least_nearness and not options.prompts:
+        raise RequestError("--least-nearness needs --prompts: a single image shows its nearness.")
     if options.seeds is not None and options.count is not None:
         raise RequestError("Give either --seeds or --count.")
 
@@ -176,9 +187,11 @@ def _seeds(options: argparse.Namespace) -> tuple[int, ...]:
     return tuple((first + index) % (MAX_SEED + 1) for index in range(count))
 
 
-def _generate_batch(cells: tuple[Cell, ...], folder: Path, settings: Settings) -> int:
+def _generate_batch(
+    cells: tuple[Cell, ...], folder: Path, settings: Settings, least_nearness: float
+) -> int:
     make = partial(make_adapter, device=settings.device, threads=settings.threads)
-    result = run_batch(cells, folder, make)
+    result = run_batch(cells, folder, make, least_nearness=least_nearness)
     print(
         f"{folder / MANIFEST_FILE}: {len(cells)} images asked for, {result.drawn} drawn now, "
         f"{result.kept} there already, {result.failed} failed"

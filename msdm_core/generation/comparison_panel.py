@@ -224,6 +224,7 @@ def _image_values(image: SavedImage, labels: Mapping[str, str]) -> dict[str, Any
             ("Size", f"{facts.get('width_px')} x {facts.get('height_px')} px"),
             *_more_facts(facts),
         ],
+        "warning": _nearness_warning(facts.get("nearness") or {}),
     }
 
 
@@ -245,11 +246,29 @@ def _cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
     return shown
 
 
+def _nearness_warning(nearness: Mapping[str, Any]) -> str:
+    """Returns what is to be known before an image is shared, empty where nothing is."""
+    if not nearness.get("is_near"):
+        return ""
+    return (
+        "Unusually near to a training image: nearer than 99 % of training images are to those of "
+        "other patients. It may show a real patient; do not share it."
+    )
+
+
+def _nearness_fact(nearness: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "percentile" not in nearness:
+        return []
+    told = f"{nearness['percentile']:g} % of unseen real images are nearer to theirs"
+    return [("Nearest training image", told)]
+
+
 def _more_facts(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     versions = facts.get("library_versions", {})
     return [
         ("Weights SHA-256", facts.get("weights_sha256") or "not computed"),
         ("Sampler", facts.get("scheduler")),
+        *_nearness_fact(facts.get("nearness") or {}),
         ("Device", f"{facts.get('device')}, {facts.get('dtype')}"),
         ("Made", show_time(datetime.fromisoformat(str(facts.get("created_at"))))),
         ("Software", ", ".join(f"{name} {version}" for name, version in versions.items())),

@@ -7,6 +7,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from msdm_core.generation.sampling import Sampling, resolve_sampling
 if TYPE_CHECKING:
     import numpy as np
 
+    from msdm_core.evaluation.nearness import NearnessIndex
     from msdm_core.generation.lora import AppliedLora
     from msdm_core.generation.placement import Placement
 
@@ -52,6 +54,7 @@ class DiffusersAdapter(ABC):
         self._loras: tuple[AppliedLora, ...] = ()
         self._sha256 = ""
         self._load_s = 0.0
+        self._nearness: NearnessIndex | None = None
 
     @abstractmethod
     def _load_pipelines(self, folders: Mapping[str, Path], placement: Placement) -> Pipelines:
@@ -93,6 +96,10 @@ class DiffusersAdapter(ABC):
             place(pipeline, placement)
             pipeline.set_progress_bar_config(disable=True)
             hold_in_memory(pipeline)
+        if self._entry.nearness and self._nearness is None:
+            from msdm_core.evaluation.nearness import nearness_index
+
+            self._nearness = nearness_index(self._entry.nearness)
         self._sha256 = self._entry.weights_sha256()
         self._pipelines, self._placement = pipelines, placement
         self._load_s = round(time.monotonic() - started_s, 3)
@@ -149,7 +156,15 @@ class DiffusersAdapter(ABC):
         finally:
             self._free_hooks()
         duration_s = round(time.monotonic() - started_s, 3)
-        return GeneratedImage(image, self._provenance(request, sampling, duration_s, memory))
+        made = self._provenance(request, sampling, duration_s, memory)
+        return GeneratedImage(image, self._with_nearness(made, image))
+
+    def _with_nearness(self, made: Provenance, image: Image.Image) -> Provenance:
+        """Returns the provenance with how near the image is to its nearest training image."""
+        if self._nearness is None:
+            return made
+        found = self._nearness.of(image).to_dict()
+        return replace(made, extra={**made.extra, "nearness": found})
 
     @property
     def _resolved_placement(self) -> Placement:

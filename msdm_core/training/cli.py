@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msdm_core.errors import TrainingError
-from msdm_core.evaluation import locator_cli
+from msdm_core.evaluation import beside_cli
 from msdm_core.training import clip_cli, flux_cli, kandinsky_cli, movq_cli
 from msdm_core.training.inputs import (
     add_common,
@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
         parser.set_defaults(run=run, build=build)
     for part in (clip_cli, flux_cli, movq_cli):
         part.add_parser(tasks).set_defaults(run=run)
-    locator_cli.add_parser(tasks)
+    beside_cli.add_parsers(tasks)
     for parser in kandinsky_cli.add_parsers(tasks):
         parser.set_defaults(run=run)
     autoencoder.add_argument("--init", metavar="FOLDER", help="go on from this autoencoder")
