@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rating import cli_rehearse
 from rating.cli_images import add_image_options, harmonisation_of, images_of, told
 from rating.cli_output import counted, print_json, table
 from rating.cli_place import ACTOR, opened_studies
@@ -77,6 +78,8 @@ def add_parsers(commands: Any, settings: argparse.ArgumentParser) -> None:
     quick.add_argument("--count", type=int, default=1, metavar="N", help="raters to invite (1)")
     add_link_options(quick)
     quick.set_defaults(run=_quick)
+
+    cli_rehearse.add_parser(commands, settings)
 
 
 def add_link_options(parser: argparse.ArgumentParser) -> None:

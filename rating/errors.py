@@ -41,6 +41,10 @@ class PlanningError(RatingError):
     """The planner was given numbers of which no study can be made; the message lists them."""
 
 
+class RehearsalError(RatingError):
+    """A study cannot be rehearsed: made-up answers belong into pilots called a rehearsal alone."""
+
+
 class RaterError(RatingError):
     """A rater cannot do this now: unknown, revoked, withdrawn, not enrolled."""
 
@@ -83,3 +87,15 @@ class CrossSiteError(AccessError):
 
 class UnblindingError(RatingError):
     """Something that names arms or values was asked of a main study that is not locked."""
+
+
+class ResultsError(RatingError):
+    """Results cannot be computed, drawn or written as asked; the message says why."""
+
+
+class CapsuleError(RatingError):
+    """A study capsule cannot be written, or is none that this version can verify."""
+
+
+class NewerCapsuleError(CapsuleError):
+    """The capsule was written by a newer version of this software."""

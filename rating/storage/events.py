@@ -138,10 +138,16 @@ def root_hash(session: Session, study: Study) -> str:
     lock. Each line ends with a line feed.
     """
     digest = hashlib.sha256()
-    for line in _lines(session, study):
-        digest.update(_canonical(line).encode("utf-8"))
+    for line in locked_lines(session, study):
+        digest.update(line.encode("utf-8"))
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def locked_lines(session: Session, study: Study) -> Iterator[str]:
+    """Yield the lines that `root_hash` hashes, without their line feeds."""
+    for line in _lines(session, study):
+        yield _canonical(line)
 
 
 def verify_root(session: Session, study: Study) -> list[str]:
