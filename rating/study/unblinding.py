@@ -7,6 +7,7 @@ could join the two. A pilot, marked as one everywhere, may be read at any time a
 import dataclasses
 import datetime
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -72,6 +73,38 @@ class UnblindedAnswer:
     saved_at: datetime.datetime
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnblindedStimulus:
+    """A picture with its arm and what is known of its making.
+
+    Args:
+        id:              Its key.
+        role:            "main", "practice" or "check".
+        prompt_code:     Of its prompt.
+        arm_code:        None where it belongs to no arm (practice, attention checks).
+        is_real:         Likewise.
+        model:           Id of the model, None where none is known, as of real images; the two
+                         that follow likewise.
+        weights_sha256:  Of the model.
+        seed:            0 to 2**64 - 1.
+        selection_rule:  How it was chosen.
+        candidate_count: Out of how many, itself included.
+        png_sha256:      Of the bytes that raters got.
+    """
+
+    id: int
+    role: str
+    prompt_code: str
+    arm_code: str | None
+    is_real: bool | None
+    model: str | None
+    weights_sha256: str | None
+    seed: int | None
+    selection_rule: str
+    candidate_count: int
+    png_sha256: str
+
+
 def require_unblinded(study: Study) -> None:
     """Raise unless arms and values of a study may be told.
 
@@ -114,6 +147,45 @@ def arms_of_stimuli(session: Session, study: Study) -> dict[int, str]:
         .where(Stimulus.study_id == study.id)
     )
     return {id_: code for id_, code in rows}
+
+
+def unblinded_stimuli(session: Session, study: Study) -> dict[int, UnblindedStimulus]:
+    """Return every picture of a study by id, in the order of ids.
+
+    Raises:
+        UnblindingError: See `require_unblinded`.
+    """
+    require_unblinded(study)
+    rows = session.execute(
+        select(
+            Stimulus.id, Stimulus.role, Prompt.code, Arm.code, Arm.is_real, Stimulus.provenance,
+            Stimulus.selection_rule, Stimulus.candidate_count, Stimulus.png_sha256,
+        )
+        .join(Prompt, Stimulus.prompt_id == Prompt.id)
+        .outerjoin(Arm, Stimulus.arm_id == Arm.id)
+        .where(Stimulus.study_id == study.id)
+        .order_by(Stimulus.id)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )  # fmt: skip
+    return {
+        id_: UnblindedStimulus(
+            id_, role, prompt_code, arm_code, is_real, _told(made, "model_id"),
+            _told(made, "weights_sha256"), _seed(made), rule, candidates, png_sha256,
+        )
+        for id_, role, prompt_code, arm_code, is_real, made, rule, candidates, png_sha256 in rows
+    }  # fmt: skip
+
+
+def _told(provenance: dict[str, Any], name: str) -> str | None:
+    value = provenance.get(name)
+    return None if value is None or value == "" else str(value)
+
+
+def _seed(provenance: dict[str, Any]) -> int | None:
+    """Return the seed where it is a whole number; tables of images may say anything."""
+    text = _told(provenance, "seed") or ""
+    is_whole = text.isascii() and text.isdigit() and len(text) <= 20
+    return int(text) if is_whole and int(text) < 2**64 else None
 
 
 def unblinded_answers(session: Session, study: Study) -> Iterator[UnblindedAnswer]:
