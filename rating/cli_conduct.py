@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from rating.cli import add_link_options, checked_base_url, confirm, print_links
@@ -47,7 +48,8 @@ def add_parsers(commands: Any, settings: argparse.ArgumentParser) -> None:
     extend.add_argument("--reason", required=True, help="kept with the new version")
     lock = command("lock", _lock, "end a study for good and print its root hash")
     lock.add_argument("--confirm", metavar="TITLE", help="the title, instead of being asked")
-    command("verify", _verify, "recompute the chain of events and the root hash")
+    verify = command("verify", _verify, "recompute chain and root hash of a study or a capsule")
+    verify.epilog = "In place of CODE it takes the ZIP file of a capsule, and verifies that."
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -192,6 +194,8 @@ def _asked_title(facts: LockFacts) -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.code.lower().endswith(".zip"):
+        return _verify_capsule(Path(options.code))
     with opened_studies(options) as studies:
         summary = studies.summary(options.code)
         faults = studies.verify(options.code)
@@ -202,3 +206,27 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"Study {summary.code} ({summary.status}): the chain of events is whole.")
         print(f"Root hash as locked: {root}" if root else "It is not locked: no root hash yet.")
     return 1 if faults else 0
+
+
+def _verify_capsule(path: Path) -> int:
+    """Verify a capsule, for which no database is needed."""
+    from rating.results.verification import verify_capsule
+
+    found = verify_capsule(path)
+    for fault in found.faults:
+        print(f"fault  {fault}", file=sys.stderr)
+    for note in found.notes:
+        print(f"note   {note}")
+    print(f"{counted(found.checked_files, 'file')} of the capsule as the manifest says.")
+    manifest = found.manifest
+    if manifest is None or found.faults:
+        print(f"{counted(len(found.faults), 'fault')} found: the capsule is not as it was written.")
+        return 1
+    pilot = "PILOT, " if manifest.is_pilot else ""
+    print(f"Study {manifest.study_code} ({pilot}{manifest.variant} capsule) is whole.")
+    if manifest.root_hash:
+        stated = " (stated, not verified)" if manifest.is_public else ""
+        print(f"Root hash as locked{stated}: {manifest.root_hash}")
+        print("Compare it with the one that was deposited at the lock.")
+    print(f"\nThe main table, computed again:\n\n{found.main_table}", end="")
+    return 0

@@ -46,6 +46,13 @@ def test_types_are_exact_and_missing_is_missing(tmp_path):
     assert str(table["value"].dtype) == "Int64" and str(table["seed"].dtype) == "UInt64"
 
 
+def test_an_arm_that_is_called_na_is_told_from_a_missing_one(tmp_path):
+    rows = [answer("R01", "P1", "\\NA", 4), answer("R01", "P2", "NA", 3)]
+    table = read_ratings(write_ratings(tmp_path / "r.csv", rows))
+    assert table["arm"].iloc[0] == "NA"
+    assert pd.isna(table["arm"].iloc[1])
+
+
 def test_the_public_variant_is_read_as_well_and_gives_the_same_answers(tmp_path):
     rows = [answer("R01", f"P{prompt}", arm, 3) for prompt in range(3) for arm in "ab"]
     rows.append(answer("R01", "P3", "a", 5, submitted_at="NA"))

@@ -122,7 +122,7 @@ def component_table(found: Mapping[str, Mapping[str, float]], settings: Settings
     if primary := found.get(settings.primary_question):
         scale = settings.scale(settings.primary_question)
         factor = (PLANNED_RANGE / max(scale.maximum - scale.minimum, 1)) ** 2
-        given = " ".join(f"--variance {name}={factor * primary[name]:.3f}" for name in NAMES)
+        given = " ".join(f"--variance {name}={number(factor * primary[name], 3)}" for name in NAMES)
         notes.append(f"To plan a next study with those of {scale.code}: {given}")
     notes.append(
         "Squared points of each question's own scale, by the method of moments, means over all "

@@ -12,7 +12,16 @@ def number(value: float | None, decimals: int = 2) -> str:
     """Return a number with so many decimals, never "-0.00"; "-" where there is none."""
     if value is None or math.isnan(value):
         return NONE
-    return f"{value:z.{decimals}f}"
+    return f"{settled(value):z.{decimals}f}"
+
+
+def settled(value: float) -> float:
+    """Return a number without the digits beyond the tenth, which differ between processors.
+
+    A mean of a few whole numbers often lies between two numbers as shown, as 0.0625 does with three
+    decimals; the last bit of a sum would decide which of them is told.
+    """
+    return float(f"{value:.10g}")
 
 
 def interval(low: float | None, high: float | None, decimals: int = 2) -> str:
@@ -31,7 +40,7 @@ def p_value(p: float | None) -> str:
     """Return a p value with three decimals, "<0.001" below; "-" where there is none."""
     if p is None:
         return NONE
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if settled(p) < 0.001 else f"{settled(p):.3f}"
 
 
 def percent(level: float) -> str:

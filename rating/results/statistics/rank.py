@@ -215,6 +215,7 @@ def rank_table(tests: Sequence[RankTest], settings: Settings) -> Table:
         "Question", "Test", "Arms", "Statistic", "p", "Effect", f"{level} interval", "Based on"
     )  # fmt: skip
     rows, notes = [], [THESE_RATERS]
+    said: dict[str, list[str]] = {}  # a remark of many tests is told once
     for one in tests:
         mark = ", " if one.kind == "Friedman" else " - "
         arms = mark.join(arm_label(settings, code) for code in one.arms)
@@ -223,7 +224,8 @@ def rank_table(tests: Sequence[RankTest], settings: Settings) -> Table:
             number(one.effect.value), interval_of(one.effect), one.effect.n or NONE,
         ))  # fmt: skip
         if own := one.effect.note.replace(THESE_RATERS, "").strip():
-            notes.append(f"{one.question}, {one.kind}, {arms}: {own}")
+            said.setdefault(own, []).append(f"{one.question}, {one.kind}, {arms}")
+    notes += [f"{'; '.join(of)}: {own}" for own, of in said.items()]
     notes.append("p values are not adjusted; a prompt's scores are averaged over raters first.")
     kinds = {one.kind for one in tests if one.statistic is not None}
     if "Wilcoxon" in kinds:

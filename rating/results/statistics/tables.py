@@ -92,6 +92,8 @@ def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
             path, dtype=types, keep_default_na=False, na_values=missing, encoding="utf-8"
         )  # fmt: skip
         for name, kind in kinds.items():
+            if kind == "str?":  # a text that is NA itself was written so
+                table[name] = table[name].replace(rf"\{MISSING}", MISSING)
             if kind == "time?":
                 table[name] = pd.to_datetime(table[name], format="ISO8601", utc=True)
     except (ValueError, TypeError) as error:
