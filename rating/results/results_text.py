@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 from rating.results.naming import arm_name
 from rating.results.statistics.finding import Finding, Settings
+from rating.results.statistics.formatting import interval, p_value, settled
+from rating.results.statistics.formatting import number as decimal
 from rating.results.wording import code, listed, number, plain
 
 if TYPE_CHECKING:  # the libraries behind it are loaded when results are asked for
     from rating.results.statistics.agreement import Agreement
     from rating.results.statistics.analysis import Analysis
     from rating.results.statistics.contrast import Contrast
+    from rating.results.statistics.detection import Detections
     from rating.results.statistics.preference import Preference
 
 UNDECIDED = "this shows neither that the two differ nor that they do not"
@@ -36,6 +39,8 @@ def result_sentences(analysis: "Analysis") -> Iterator[tuple[str, list[str]]]:
         ]
     if others:
         yield "Other questions", _contrasts(others, settings)
+    if analysis.detection is not None and (told := _detection(analysis.detection, settings)):
+        yield "Real or synthetic", told
     if sentences := _agreement(analysis.agreement, settings):
         yield "Agreement", sentences
 
@@ -53,7 +58,7 @@ def _difference(one: "Contrast", settings: Settings) -> str:
     of = f"on {code(one.question)}"
     if value is None:
         return f"{of}, {arm} could not be compared with {reference}: {plain(one.finding.note)}"
-    size = f"{abs(value):.2f}"
+    size = decimal(abs(value))
     if size == "0.00":
         told = f"{of}, the mean scores of {arm} and {reference} agreed to two decimals"
     else:
@@ -75,7 +80,7 @@ def _equivalence(one: "Contrast", settings: Settings) -> list[str]:
     arm, reference = arm_name(settings, one.arm), arm_name(settings, one.reference)
     margin = f"{number(found.margin, 3)} {'point' if found.margin == 1 else 'points'}"
     level = number(100 * (1 - 2 * settings.alpha))
-    ends = f"{level} % interval {found.low90:z.2f} to {found.high90:z.2f}"
+    ends = f"{level} % interval {interval(found.low90, found.high90)}"
     if not found.is_equivalent:
         return [f"equivalence of {arm} and {reference} within {margin} was not shown ({ends})"]
     return [
@@ -113,6 +118,30 @@ def _preference(asked: "Preference", settings: Settings) -> list[str]:
             if p >= settings.alpha:
                 told += f", and {UNDECIDED}"
         sentences.append(told)
+    return sentences
+
+
+def _detection(found: "Detections", settings: Settings) -> list[str]:
+    """Return how well raters told each arm from the real images, as means of raters."""
+    if found.note:
+        return [f"nothing is reported: {plain(found.note)}"]
+    sentences = []
+    for one in found.pooled:
+        if not one.arm:  # all arms together are secondary and stand in the table
+            continue
+        arm = arm_name(settings, one.arm)
+        if one.area.value is None:
+            sentences.append(f"nothing can be said of {arm}: {plain(one.area.note)}")
+            continue
+        told = (
+            f"{arm} was told from real images with a mean area under the curve of "
+            f"{_figure(one.area, 3)} (0.5 is chance)"
+        )
+        if one.dprime.value is not None:
+            told += f", d' {_figure(one.dprime)}"
+        sentences.append(told)
+    if any(one.is_fixed_raters for one in found.pooled):
+        sentences.append("these intervals hold for these raters and do not generalise to others")
     return sentences
 
 
@@ -154,15 +183,13 @@ def _measures(of: str, measures: list[tuple[str, Finding]]) -> list[str]:
 
 def _figure(finding: Finding, decimals: int = 2) -> str:
     """Return a figure with its interval, such as "-0.56, 95 % interval -0.90 to -0.22"."""
-    told = f"{finding.value:z.{decimals}f}"
+    told = decimal(finding.value, decimals)
     if finding.low is None or finding.high is None:
         return f"{told} without an interval"
     level = number(100 * finding.level)
-    return (
-        f"{told}, {level} % interval {finding.low:z.{decimals}f} to {finding.high:z.{decimals}f}"
-    )
+    return f"{told}, {level} % interval {interval(finding.low, finding.high, decimals)}"
 
 
 def p_text(p: float) -> str:
     """Return "p = 0.012" or "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p < 0.001" if settled(p) < 0.001 else f"p = {p_value(p)}"

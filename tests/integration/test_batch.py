@@ -418,6 +418,14 @@ class Interrupted:
 
 
 def test_ctrl_c_keeps_and_lists_what_is_drawn(place: Path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test worker ignores it
+    try:
+        _interrupted_and_finished(place)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted_and_finished(place: Path) -> None:
     models = [Catalogue.read(place / "home")[name] for name in ("tiny-a", "tiny-b")]
     cells = plan_batch(models, read_prompts(place / "prompts.csv"), (0, 1), steps=2)
     with pytest.raises(KeyboardInterrupt):

@@ -120,6 +120,20 @@ def test_what_differs_is_significant_and_not_called_equivalent(analysis: Analysi
     assert all(one.equivalence and not one.equivalence.is_equivalent for one in primary)
 
 
+def test_how_well_raters_tell_each_arm_from_real_images_comes_back(analysis: Analysis) -> None:
+    assert analysis.detection is not None
+    assert TRUTH.origin is not None
+    pooled = {one.arm: one for one in analysis.detection.pooled if one.arm}
+    areas = {arm: one.area.value for arm, one in pooled.items()}
+    assert sorted(areas, key=areas.__getitem__) == [GOOD, FAIR, POOR]
+    for arm, one in pooled.items():
+        truth = TRUTH.origin.area(DPRIMES[arm])
+        assert one.area.low is not None and one.area.high is not None
+        assert one.area.low <= truth <= one.area.high, (arm, one.area, truth)
+        assert one.dprime.low is not None and one.dprime.high is not None
+        assert one.dprime.low <= DPRIMES[arm] <= one.dprime.high, (arm, one.dprime)
+
+
 def simulated(seed: int, planted: Truth) -> list[dict[str, object]]:
     """Returns the answers of a study of 6 raters, 15 prompts, 15 real images, as rows."""
     questions = [
