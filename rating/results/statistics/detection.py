@@ -123,8 +123,12 @@ def detections(ratings: pd.DataFrame, settings: Settings) -> Detections:
 
 
 def _unanswered(arm: str, settings: Settings) -> PooledDetection:
-    why = f"There are no answers about {arm_label(settings, arm)}."
-    return PooledDetection(arm, *[Finding.missing(why)] * len(MEASURES))
+    return _missing(arm, f"There are no answers about {arm_label(settings, arm)}.")
+
+
+def _missing(arm: str, why: str) -> PooledDetection:
+    nothing = dict.fromkeys(MEASURES, Finding.missing(why))
+    return PooledDetection(arm, **nothing, is_fixed_raters=False)
 
 
 def _pooled(
@@ -132,7 +136,7 @@ def _pooled(
 ) -> PooledDetection:
     raters = measured.usable
     if why := _why_nothing(trials, measured, raters):
-        return PooledDetection(arm, *[Finding.missing(why)] * len(MEASURES))
+        return _missing(arm, why)
     is_fixed = len(raters) < LEAST_RATERS
     arms = list(trials.synthetic) if arm == ALL_ARMS else [arm]
     n = trials.described(arms, raters)
@@ -141,7 +145,7 @@ def _pooled(
     if left_out:
         note += f" Left out, with fewer than {LEAST_IMAGES} images of a kind: "
         note += f"{', '.join(left_out)}."
-    findings = []
+    findings = {}
     for name in MEASURES:
         figure = measured.figures[name].of(raters)
         spread = covariance(figure)
@@ -150,8 +154,8 @@ def _pooled(
             np.fill_diagonal(spread, np.maximum(np.diag(spread), floor))
         found = mean_over_raters(figure.values, spread, is_fixed=is_fixed)
         method = f"{_NAMES[name]}; {_FIXED if is_fixed else _RANDOM}"
-        findings.append(_told(found, name, n, method, note.strip(), settings))
-    return PooledDetection(arm, *findings, is_fixed_raters=is_fixed)
+        findings[name] = _told(found, name, n, method, note.strip(), settings)
+    return PooledDetection(arm, **findings, is_fixed_raters=is_fixed)
 
 
 def _why_nothing(trials: Trials, measured: Measured, raters: Indices) -> str:

@@ -64,5 +64,5 @@ def measured_of(trials: Trials, arms: Sequence[str]) -> Measured:
         "area": area(synthetic, real, points, prompts), "dprime": dprime, "criterion": criterion,
         "sensitivity": hits, "specificity": rate(real, trials.is_real, prompts),
     }  # fmt: skip
-    counts = (judged.is_seen.sum(axis=-1).astype(float) for judged in (synthetic, real))
-    return Measured(*counts, figures, is_one, variances)
+    counts = [judged.is_seen.sum(axis=-1).astype(float) for judged in (synthetic, real)]
+    return Measured(counts[0], counts[1], figures, is_one, variances)

@@ -36,7 +36,8 @@ class Judged:
     @property
     def is_seen(self) -> npt.NDArray[np.bool_]:
         """Which rater answered about which image."""
-        return self.points != UNSEEN
+        seen: npt.NDArray[np.bool_] = self.points != UNSEEN
+        return seen
 
     def counts(self, point_count: int) -> Numbers:
         """Return how often each rater gave each point, (..., raters, points)."""
@@ -117,7 +118,7 @@ def area(synthetic: Judged, real: Judged, points: int, prompts: int) -> Figure:
         points:    Number of points of the scale, higher = more certainly synthetic.
         prompts:   Number of prompts.
 
-    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845, equations 2 to 5; with
+    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845; with
     several images of a prompt, Obuchowski (1997), Biometrics 53, 567-578.
     """
     above = _placements(synthetic, real.counts(points))
@@ -160,13 +161,13 @@ def covariance(figure: Figure) -> Numbers:
     Returns:
         (..., raters, raters), with variances on the diagonal.
 
-    Source: DeLong, DeLong & Clarke-Pearson (1988), equation 6. Deviations of raters who judged
+    Source: DeLong, DeLong & Clarke-Pearson (1988). Deviations of raters who judged
     different images are from means of different images; with n and m prompts of which k are shared,
     their products are by a factor of 1 - 1/n - 1/m + k/(n m) too small.
     """
-    return np.sum(
-        [_together(first, second) for first in figure.shares for second in figure.shares], axis=0
-    )
+    parts = [_together(first, second) for first in figure.shares for second in figure.shares]
+    summed: Numbers = np.sum(parts, axis=0)
+    return summed
 
 
 def _together(first: Share, second: Share) -> Numbers:
@@ -177,7 +178,10 @@ def _together(first: Share, second: Share) -> Numbers:
     m = np.maximum(theirs.sum(axis=-1), 1)[..., None, :]
     factor = 1 - 1 / n - 1 / m + shared / (n * m)
     usable = (shared > 0) & (factor > SMALLEST)
-    return np.divide(products, factor, out=np.zeros_like(products), where=usable)
+    corrected: Numbers = np.divide(
+        products, factor, out=np.zeros_like(products), where=usable
+    )
+    return corrected
 
 
 def mean_over_raters(values: Numbers, covariances: Numbers, *, is_fixed: bool) -> Estimate:
@@ -234,7 +238,7 @@ def logit_interval(
         level:    Coverage.
 
     Source: Pepe (2003), The Statistical Evaluation of Medical Tests for Classification and
-    Prediction, section 5.2.4.
+    Prediction, Oxford.
     """
     if not 0 < value < 1:
         return 0.0, 1.0

@@ -27,7 +27,7 @@ def corrected(counts: Numbers, totals: Numbers) -> Numbers:
 def d_prime(hit: Numbers, false_alarm: Numbers) -> Numbers:
     """Return d', the distance of two kinds in units of their spread, z(hit) - z(false alarm).
 
-    Source: Macmillan & Creelman (2005), Detection Theory: A User's Guide, 2nd ed., equation 1.5.
+    Source: Macmillan & Creelman (2005), Detection Theory: A User's Guide, 2nd ed., chapter 1.
     """
     distance: Numbers = special.ndtri(hit) - special.ndtri(false_alarm)
     return distance
@@ -36,7 +36,7 @@ def d_prime(hit: Numbers, false_alarm: Numbers) -> Numbers:
 def criterion(hit: Numbers, false_alarm: Numbers) -> Numbers:
     """Return c = -(z(hit) + z(false alarm)) / 2; below 0 for a bias towards what hits are of.
 
-    Source: Macmillan & Creelman (2005), equation 2.1.
+    Source: Macmillan & Creelman (2005), chapter 2.
     """
     middle: Numbers = -(special.ndtri(hit) + special.ndtri(false_alarm)) / 2
     return middle
@@ -50,7 +50,7 @@ def rate_variance(rate: Numbers, totals: Numbers) -> Numbers:
         totals: Out of how many images.
 
     Source: Gourevitch & Galanter (1967), Psychometrika 32, 25-33; Macmillan & Creelman (2005),
-    equation 13.4. That of c is a quarter of that of d'.
+    chapter 13. That of c is a quarter of that of d'.
     """
     return rate * (1 - rate) / (totals * density(special.ndtri(rate)) ** 2)
 

@@ -14,6 +14,7 @@ from .roc import Figure, covariance, logit_interval
 AREA: Final = "Area under the curve (Mann-Whitney, ties half); DeLong interval on the logit scale"
 DPRIME: Final = "d' with log-linear correction; Gourevitch-Galanter interval"
 CRITERION: Final = "Criterion c with log-linear correction; Gourevitch-Galanter interval"
+SAME: Final = "Every image was called the same: d' is 0."
 WILSON: Final = "Share of images; Wilson interval"
 
 
@@ -67,10 +68,9 @@ def rater_detection(
     return RaterDetection(
         code, arm,
         area=_area_of_rater(trials, measured.figures["area"], index, n, level),
-        dprime=Finding(
-            dprime, *(None, None) if is_one else (dprime - half, dprime + half), n, DPRIME,
-            "Every image was called the same: d' is 0." if is_one else "", level,
-        ),
+        dprime=Finding(dprime, None, None, n, DPRIME, SAME, level)
+        if is_one
+        else Finding(dprime, dprime - half, dprime + half, n, DPRIME, "", level),
         criterion=Finding(bias, bias - half / 2, bias + half / 2, n, CRITERION, "", level),
         sensitivity=_share(values["sensitivity"], counts[0], n, level),
         specificity=_share(values["specificity"], counts[1], n, level),
