@@ -27,11 +27,11 @@ from msdm_core.generate_tab import build_generate_tab, stylesheet, theme
 from msdm_core.generation.service import GenerationService
 from msdm_core.headers import SecurityHeaders
 from msdm_core.settings import Settings, add_settings, choose_port, read_settings
+from rating.coordinator_tab import build_coordinator_tabs
 from rating.errors import RatingError
 from rating.page_guard import MOST_UPLOAD_BYTES, PageGuard
 from rating.rate_tab import build_rate_page, build_rate_tab
 from rating.service import RatingService
-from rating.study_tab import build_study_tab
 
 TITLE = "MSDM, FLUX and Kandinsky side by side"
 HEADER = "<h1>MSDM, FLUX, Kandinsky</h1><p>One prompt, medical images of each, side by side</p>"
@@ -72,8 +72,7 @@ def build_page(generation: GenerationService, rating: RatingService | None) -> g
             if rating:
                 with gr.Tab("Rate", id="rate"):
                     build_rate_tab()
-                with gr.Tab("Study", id="study"):
-                    build_study_tab(rating, page, generation.study_inbox)
+                build_coordinator_tabs(rating, page, generation.study_inbox)
     return page
 
 

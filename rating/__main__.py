@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import DataError
-from rating import cli, cli_conduct, cli_upkeep
+from rating import cli, cli_conduct, cli_results, cli_upkeep
 from rating.cli_output import Parser
 from rating.errors import RatingError
 
 EXAMPLES = """\
-from images to a locked study:
+from images to a result:
   python -m rating protocol protocol.toml
   python -m rating create "Three models" --manifest batch/manifest.csv \\
       --real real --practice practice --protocol protocol.toml
@@ -23,6 +23,8 @@ from images to a locked study:
   python -m rating invite CODE --count 3 --base-url https://studies.example.org
   python -m rating progress CODE
   python -m rating lock CODE
+  python -m rating stats CODE
+  python -m rating capsule CODE --out capsule.zip
 
 or at once, as a pilot: python -m rating quick FOLDER
 
@@ -48,13 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser = Parser(
         prog="python -m rating",
-        description="Build blinded studies, invite raters, watch, lock and verify them.",
+        description="Build blinded studies, invite raters, watch, lock, verify, and read results.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     cli.add_parsers(commands, settings)
     cli_conduct.add_parsers(commands, settings)
+    cli_results.add_parsers(commands, settings)
     cli_upkeep.add_parsers(commands, settings)
     return parser
 

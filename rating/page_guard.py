@@ -27,7 +27,7 @@ Rule = Literal["all", "own", "page", "coordinator", "none"]
 
 # Checked by the routes themselves.
 _OWN: Final = re.compile(r"/(rate|rate/api/.*|rate/image/.*|join/.*|coordinator/.*|sign-out"
-                         r"|generate-access/.*|study/.*)")  # fmt: skip
+                         r"|generate-access/.*|study/.*|results/.*)")  # fmt: skip
 # Files of a page, the same for everybody.
 _FILES: Final = (
     r"(config|static/.*|assets/.*|svelte/.*|theme\.css|gradio_api/theme\.css|robots\.txt|"

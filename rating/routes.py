@@ -6,6 +6,7 @@ from fastapi.responses import RedirectResponse
 from rating.coordinator_routes import make_coordinator_router
 from rating.entry_pages import make_entry_router
 from rating.rater_routes import make_rater_router
+from rating.results_routes import make_results_router
 from rating.service import RatingService
 
 
@@ -20,4 +21,5 @@ def make_router(service: RatingService) -> APIRouter:
     router.include_router(make_entry_router(service.access, is_space=service.is_space))
     router.include_router(make_rater_router(service.desk, service.access))
     router.include_router(make_coordinator_router(service.studies, service.access, service.home))
+    router.include_router(make_results_router(service.results, service.access))
     return router

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from rating.access import Access
 from rating.coordinator_token import kept_coordinator_token
+from rating.results.results import Results
 from rating.storage.database import BACKUP_FOLDER, Database, sqlite_url
 from rating.study.desk import RatingDesk
 from rating.study.studies import Studies
@@ -16,7 +17,7 @@ _LASTING_FOLDER_OF_A_SPACE: Final = Path("/data")
 
 
 class RatingService:
-    """The database, the studies, the raters' desk and the access of one workspace."""
+    """The database, the studies, the raters' desk, the results and the access of one workspace."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class RatingService:
         )
         self.studies = Studies(self.database)
         self.desk = RatingDesk(self.database, app_version)
+        self.results = Results(self.database, software_version=app_version)
         self.access = Access(
             self.database,
             self._coordinator_token,

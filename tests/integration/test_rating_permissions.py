@@ -60,6 +60,15 @@ OWN_ROUTES = {
     "GET /rate/image/{token}.png": RATERS,
     "GET /study/inbox/{entry_id}.png": COORDINATOR,
     "GET /study/{code}/stimuli/{stimulus_id}.png": COORDINATOR,
+    "GET /results/{code}/progress.csv": COORDINATOR,
+    "GET /results/{code}/export.zip": COORDINATOR,
+    "GET /results/{code}/data/{name}.csv": COORDINATOR,
+    "GET /results/{code}/tables/{name}.csv": COORDINATOR,
+    "GET /results/{code}/figures/{name}.{kind}": COORDINATOR,
+    "GET /results/{code}/methods.md": COORDINATOR,
+    "GET /results/{code}/results.md": COORDINATOR,
+    "GET /results/{code}/results.txt": COORDINATOR,
+    "GET /results/{code}/capsule.zip": COORDINATOR,
 }
 # Of Gradio's own routes, as (main page, rater's page); what is not named is for nobody.
 PAGE = (NO_RATER, EVERYBODY)
@@ -124,6 +133,8 @@ HANDLER_GUARDS = {
     "GenerateTab._on_terms": "generate",
     "StudyTab._on_act": "coordinator",
     "StudyTab._on_tick": "coordinator",
+    "ResultsTab._on_act": "coordinator",
+    "ResultsTab._on_tick": "coordinator",
     # Nothing of a study, a job or a person goes into these.
     "GenerateTab._bind_prompt.<locals>.<lambda>": "",
     "GenerateTab._bind_numbers.<locals>.<lambda>": "",

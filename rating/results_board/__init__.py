@@ -1,0 +1,1 @@
+"""What the coordinator sees on the Results tab, and what its buttons do."""
