@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from data.version import VERSION
 from rating.errors import ResultsError, UnblindingError
 from rating.results.computed import Computed as Computed
 from rating.results.computed import FigureFiles as FigureFiles
@@ -46,7 +47,7 @@ class Results:
     was computed of a locked study is kept; of a pilot until the next answer.
     """
 
-    def __init__(self, database: Database, *, software_version: str = "") -> None:
+    def __init__(self, database: Database, *, software_version: str = VERSION) -> None:
         """Use the studies of `database`; the version is told in capsules."""
         self._database = database
         self._software_version = software_version
