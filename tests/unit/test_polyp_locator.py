@@ -1,4 +1,4 @@
-"""Contract: a reader of places finds where a polyp was drawn, and comes back from disk as it was."""
+"""Contract: a reader of places finds where a polyp was drawn, and comes back as it was saved."""
 
 from __future__ import annotations
 
