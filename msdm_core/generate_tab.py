@@ -5,13 +5,15 @@ The tab only observes jobs; the truth is in the queue and the history, so a relo
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from data.domains import Domain, PromptField
 from data.errors import DataError
-from data.prompt_builder import PROMPT_CHOICES, build_prompt, example_prompts
+from data.prompt_builder import example_prompts
 from msdm_core.errors import CoreError, GenerationClosedError
 from msdm_core.generation import panel
 from msdm_core.generation.catalogue import Catalogue, ModelEntry
@@ -40,19 +42,7 @@ _SCROLL_JS = f"""() => {{
   if (window.innerWidth < {NARROW_PX} && !document.querySelector("#alert .m-alert"))
     document.querySelector("#result").scrollIntoView({{behavior: "smooth"}});
 }}"""
-_CHOICE_LABELS = {
-    "finding_cells": "Where the findings are",
-    "finding_count": "Number of findings",
-    "polyp_count": "Number of polyps",
-    "polyp_sizes": "Polyp size",
-    "paris_types": "Paris type",
-    "instrument_count": "Number of instruments",
-    "instrument_cells": "Where the instruments are",
-    "landmark_cells": "Where the landmarks are",
-    "has_text": "Burned-in text",
-    "has_box": "Box artefact",
-}
-_FLAG_CHOICES = (("", ""), ("yes", True), ("no", False))
+_FLAG_WORDS = {True: "yes", False: "no"}
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -82,20 +72,25 @@ def stylesheet() -> Path:
     return panel.WEB / "page.css"
 
 
-def some_examples(limit: int = SHOWN_EXAMPLES) -> list[str]:
-    """Returns prompts spread evenly over the list of examples, none when it is missing."""
+def some_examples(domain: Domain, limit: int = SHOWN_EXAMPLES) -> list[str]:
+    """Returns prompts spread evenly over a domain's list of examples, none when it is missing."""
     try:
-        prompts = example_prompts()
+        prompts = example_prompts(domain.examples)
     except (OSError, DataError):
         return []
     return list(prompts[:: max(1, len(prompts) // limit)][:limit])
 
 
 def default_models(catalogue: Catalogue) -> list[str]:
-    """Returns the models ticked at first: one's own that are ready, else those that ship."""
+    """Returns the models ticked at first: one's own that are ready, else those that ship.
+
+    All of them are of the domain of the first.
+    """
     ready = [entry for entry in catalogue if entry.availability().is_ready]
-    own = [entry.id for entry in ready if entry.weights.path]
-    return (own or [entry.id for entry in ready if entry.weights.checkpoint])[:MAX_MODELS]
+    own = [entry for entry in ready if entry.weights.path]
+    offered = own or [entry for entry in ready if entry.weights.checkpoint]
+    alike = [entry.id for entry in offered if entry.domain == offered[0].domain]
+    return alike[:MAX_MODELS]
 
 
 def translated(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,13 +182,44 @@ class GenerateTab:
             )
 
     def _build_aids(self) -> None:
-        if examples := some_examples():
-            with gr.Column(elem_id="examples"):
-                gr.Examples([[line] for line in examples], [self._prompt], label="Examples")
-        with gr.Accordion("Build a prompt", open=False, elem_id="builder"):
-            with gr.Row():
-                self._choices = {name: _choice(name) for name in PROMPT_CHOICES}
-            self._build = gr.Button("Use as prompt", size="md", elem_id="build-button")
+        """Builds examples and prompt builder of each domain; those of the chosen models show."""
+        entries = list(self._service.catalogue)
+        domains = {entry.domain: entry.language for entry in entries}
+        shown = self._shown_domains(default_models(self._service.catalogue))
+        self._aids = {
+            domain.name: self._build_aids_of(
+                domain, is_shown=domain.name in shown, is_only=len(domains) == 1
+            )
+            for domain in domains.values()
+        }
+
+    def _build_aids_of(self, domain: Domain, *, is_shown: bool, is_only: bool) -> "DomainAids":
+        of_domain = "" if is_only else f", {domain.label}"
+        suffix = "" if is_only else f"-{domain.name}"
+        with gr.Column(visible=is_shown, elem_id=f"aids{suffix}") as group:
+            if examples := some_examples(domain):
+                with gr.Column(elem_id=f"examples{suffix}"):
+                    gr.Examples(
+                        [[line] for line in examples], [self._prompt], label=f"Examples{of_domain}"
+                    )
+            with gr.Accordion(
+                f"Build a prompt{of_domain}", open=False, elem_id=f"builder{suffix}"
+            ):
+                with gr.Row():
+                    choices = {field.name: _choice(field) for field in domain.fields}
+                build = gr.Button("Use as prompt", size="md", elem_id=f"build-button{suffix}")
+        return DomainAids(domain, group, choices, build)
+
+    @property
+    def _aid_groups(self) -> list[gr.Column]:
+        """The groups that come and go with the chosen models; none where there is one domain."""
+        groups = [aids.group for aids in self._aids.values()]
+        return groups if len(groups) > 1 else []
+
+    def _shown_domains(self, model_ids: Sequence[str]) -> set[str]:
+        """Returns the domains of the chosen models, of the first model where none is chosen."""
+        chosen = self._chosen(model_ids) or list(self._service.catalogue)[:1]
+        return {entry.domain for entry in chosen}
 
     def _build_models(self) -> None:
         self._built_choices = self._model_choices()
@@ -254,17 +280,17 @@ class GenerateTab:
             changed(
                 translated(self._on_terms),
                 [self._prompt, self._models],
-                self._terms,
+                [self._terms, *self._aid_groups],
                 trigger_mode="always_last",
                 **_QUIET,
             )
-        names = list(self._choices)
-        self._build.click(
-            translated(lambda *values: build_prompt(**dict(zip(names, values, strict=True)))),
-            list(self._choices.values()),
-            self._prompt,
-            **_QUIET,
-        )
+        for aids in self._aids.values():
+            aids.build.click(
+                translated(lambda *values, domain=aids.domain: _built_prompt(domain, *values)),
+                list(aids.choices.values()),
+                self._prompt,
+                **_QUIET,
+            )
 
     def _bind_numbers(self) -> None:
         self._dice.click(lambda: (random_seed(), True), None, [self._seed, self._keep], **_QUIET)
@@ -286,8 +312,14 @@ class GenerateTab:
             return str(error)
         return ""
 
-    def _on_terms(self, prompt: str, model_ids: list[str], request: gr.Request) -> str:
-        return "" if self._closed(request) else self._show_terms(prompt, model_ids)
+    def _on_terms(self, prompt: str, model_ids: list[str], request: gr.Request) -> Any:
+        """Shows the terms of the prompt, and the aids of the chosen models' domains."""
+        if self._closed(request):
+            terms, shown = "", set()
+        else:
+            terms, shown = self._show_terms(prompt, model_ids), self._shown_domains(model_ids)
+        groups = [gr.Column(visible=name in shown) for name in self._aids]
+        return [terms, *groups] if self._aid_groups else terms
 
     def _on_open(self, shown: str, request: gr.Request) -> object:
         if self._closed(request):
@@ -439,18 +471,34 @@ class GenerateTab:
         return view, {model_id: jpeg for model_id, jpeg in found.items() if jpeg}
 
 
-def _choice(name: str) -> gr.Dropdown:
+@dataclass(frozen=True, slots=True)
+class DomainAids:
+    """What helps to write prompts of one domain: examples, and one control a field."""
+
+    domain: Domain
+    group: gr.Column
+    choices: dict[str, gr.Dropdown]
+    build: gr.Button
+
+
+def _built_prompt(domain: Domain, *values: Any) -> str:
+    names = [field.name for field in domain.fields]
+    return domain.build_prompt(**dict(zip(names, values, strict=True)))
+
+
+def _choice(field: PromptField) -> gr.Dropdown:
     """Returns the control for one field of the prompt builder."""
-    values = PROMPT_CHOICES[name]
-    label = _CHOICE_LABELS.get(name, name.replace("_", " ").capitalize())
-    is_list = name.endswith("s") and not isinstance(values[0], bool)
-    if values == (True, False):
-        choices: list[tuple[str, Any]] = list(_FLAG_CHOICES)
-    else:
-        choices = [(str(value), value) for value in values]
-        choices = choices if is_list else [("", ""), *choices]
+    words = _FLAG_WORDS if field.is_flag else {}
+    choices: list[tuple[str, Any]] = [
+        (words.get(value, str(value)), value) for value in field.values
+    ]
+    choices = choices if field.is_list else [("", ""), *choices]
     return gr.Dropdown(
-        choices, value=[] if is_list else "", multiselect=is_list, label=label, min_width=150
+        choices,
+        value=[] if field.is_list else "",
+        multiselect=field.is_list,
+        label=field.label,
+        min_width=150,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data.attributes import read_attributes
+from data.domains import ENDOSCOPY, Domain
 from msdm_core.errors import CheckpointError
 from msdm_core.evaluation.distribution import (
     half_sample_error,
@@ -64,6 +65,7 @@ def assess(
     clip: str = "",
     closed_world: bool = False,
     wordings: Wordings | None = None,
+    domain: Domain = ENDOSCOPY,
 ) -> Assessment:
     """Return the figures of generated images beside real ones.
 
@@ -76,24 +78,22 @@ def assess(
         clip: A CLIP-like model for the CLIP score; empty for none.
         closed_world: What a prompt does not mention is absent.
         wordings: Images for the figures of the 2025 MEDVQA-GI evaluator.
+        domain: Of the images. What the evaluator reads is of endoscopy, so in other domains it is
+            left out.
 
     Raises:
         CoreError: A network does not load, or there are too few images.
     """
     require_same_size(real.held_out_images, made)
-    evaluator = load_evaluator(evaluator_folder)
     figures: dict[str, Any] = {
         "images": len(made),
         "real_images": len(real.held_out),
         "reference_images": len(real.reference),
     }
-    if cases is not None and real.has_captions:
-        figures |= measure(
-            evaluator, made, cases, real.held_out_images, real.held_out, closed_world=closed_world
-        )
-    figures["inception_score"] = _inception_scores(evaluator, made, real.held_out_images)
-    if cases is not None:
-        figures |= _positions(evaluator, evaluator_folder, made, cases, real)
+    if domain is ENDOSCOPY:
+        figures |= _read_figures(made, cases, real, evaluator_folder, closed_world=closed_world)
+    else:
+        figures["domain"] = domain.name
     figures["distributions"] = {}
     nearest = None
     for name in networks:
@@ -119,6 +119,27 @@ def assess(
     if nearest is None:
         raise CheckpointError("No feature network is named.")
     return Assessment(figures, nearest)
+
+
+def _read_figures(
+    made: np.ndarray,
+    cases: Sequence[PromptCase] | None,
+    real: RealImages,
+    folder: Path,
+    *,
+    closed_world: bool,
+) -> dict[str, Any]:
+    """Return what the evaluator of endoscopy reads."""
+    evaluator = load_evaluator(folder)
+    figures: dict[str, Any] = {}
+    if cases is not None and real.has_captions:
+        figures |= measure(
+            evaluator, made, cases, real.held_out_images, real.held_out, closed_world=closed_world
+        )
+    figures["inception_score"] = _inception_scores(evaluator, made, real.held_out_images)
+    if cases is not None:
+        figures |= _positions(evaluator, folder, made, cases, real)
+    return figures
 
 
 def _say(what: str) -> None:

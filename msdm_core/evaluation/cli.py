@@ -13,6 +13,7 @@ from msdm_core.settings import add_settings, read_settings
 if TYPE_CHECKING:
     import numpy as np
 
+    from data.domains import Domain
     from msdm_core.evaluation.assessment import Wordings
     from msdm_core.evaluation.evaluate import PromptCase
     from msdm_core.evaluation.material import RealImages
@@ -67,6 +68,8 @@ def add_parser(subparsers: Any) -> None:
     add("--steps", type=int, metavar="N", help="default: the model's")
     add("--guidance", type=float, metavar="G", help="default: the model's")
     add("--evaluator", default=str(EVALUATOR), metavar="FOLDER", help="default: the shipped one")
+    add("--domain", choices=("endoscopy", "radiology"),
+        help="of the images (default: the model's, else radiology for the layout of ROCOv2)")
     add("--fit", choices=("pad", "crop", "stretch"), default="pad",
         help="how real images are made square (default %(default)s)")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
@@ -104,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = assess(
         made, cases, real, Path(arguments.evaluator), networks=arguments.features or ["evaluator"],
         clip=arguments.clip, closed_world=kind == "full", wordings=wordings,
+        domain=_domain(arguments),
     )  # fmt: skip
     figures = found.figures | facts | {"evaluator": Path(arguments.evaluator).name}
     if kind:
@@ -133,6 +137,19 @@ def _check(arguments: argparse.Namespace) -> None:
         raise RequestError(f"--paraphrases is {arguments.paraphrases}; 0 for none, or 2 or more.")
 
 
+def _domain(arguments: argparse.Namespace) -> Domain:
+    """Return the domain that is asked for, else the model's, else the one of the real images."""
+    from data.domains import ENDOSCOPY, domain_of_folder, get_domain
+
+    if arguments.domain:
+        return get_domain(arguments.domain)
+    if arguments.model:
+        return model_entry(
+            arguments.model, arguments.checkpoint, read_settings(arguments).home
+        ).language
+    return domain_of_folder(arguments.data) if arguments.data else ENDOSCOPY
+
+
 def _made_now(arguments: argparse.Namespace, real: RealImages, out: Path) -> Made:
     """Return images made for the prompts, in two wordings too where asked for."""
     from msdm_core.evaluation.assessment import Wordings
@@ -155,9 +172,9 @@ def _made_now(arguments: argparse.Namespace, real: RealImages, out: Path) -> Mad
         ]  # fmt: skip
         return generate_images(adapter, requests, out / folder, IMAGE_PX)
 
-    kind = arguments.prompts or "full"
+    kind, domain = arguments.prompts or "full", _domain(arguments)
     if kind in KINDS:
-        cases = prompt_cases(real.held_out, arguments.count, kind)
+        cases = prompt_cases(real.held_out, arguments.count, kind, domain)
     else:
         cases = cases_of_prompts([p.text for p in read_prompts(Path(kind))], arguments.count)
     made, wordings = images_of(cases, "images"), None
@@ -165,7 +182,9 @@ def _made_now(arguments: argparse.Namespace, real: RealImages, out: Path) -> Mad
         shape = (len(real.held_out), arguments.paraphrases, *made.shape[1:])
         of_both = (
             images_of(said, f"images_{name}").reshape(shape)
-            for name, said in zip("ab", wording_cases(real.held_out, shape[1]), strict=True)
+            for name, said in zip(
+                "ab", wording_cases(real.held_out, shape[1], domain), strict=True
+            )
         )
         wordings = Wordings(*of_both)
     steps, guidance = entry.resolved_defaults()
@@ -231,6 +250,8 @@ def model_entry(model: str, checkpoint: str | None, home: Path) -> ModelEntry:
     """
     from dataclasses import replace
 
+    from data.domains import get_domain
+    from data.trained_terms import trained_domain
     from msdm_core.generation.availability import PIPELINE_CLASSES
     from msdm_core.generation.catalogue import Catalogue
     from msdm_core.generation.checkpoint import read_model_index
@@ -250,7 +271,9 @@ def model_entry(model: str, checkpoint: str | None, home: Path) -> ModelEntry:
                 "that has model_index.json in it, of Kandinsky the one with prior and decoder."
             )
         first = next(entry for entry in catalogue if entry.family == families[0])
-        entry, checkpoint = replace(first, id=Path(model).name), checkpoint or model
+        domain = trained_domain(Path(model)) or trained_domain(Path(model) / "prior")
+        entry = replace(first, id=Path(model).name, domain=get_domain(domain or "endoscopy").name)
+        checkpoint = checkpoint or model
     if checkpoint is None:
         return entry
     source = WeightsSource(path=str(Path(checkpoint).absolute()))

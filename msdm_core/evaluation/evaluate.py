@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from data.attributes import Attributes, read_attributes
+from data.domains import ENDOSCOPY, Domain
 from data.images import fit_square
-from data.paraphrase import canonical_prompt, correct_spelling
 from data.records import ImageRecord
 from msdm_core.errors import RequestError
 from msdm_core.evaluation.evaluator import (
@@ -42,7 +42,8 @@ class PromptCase:
         record: Index of the real image the prompt belongs to, -1 where it belongs to none.
         prompt: The text.
         seed: Seed of the image.
-        attributes: What the real image shows, as far as the prompt states it.
+        attributes: What the real image shows, as far as the prompt states it in the language of
+            endoscopy; in other domains nothing.
     """
 
     record: int
@@ -51,7 +52,9 @@ class PromptCase:
     attributes: Attributes
 
 
-def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[PromptCase]:
+def prompt_cases(
+    records: Sequence[ImageRecord], count: int, kind: str, domain: Domain = ENDOSCOPY
+) -> list[PromptCase]:
     """Return what to generate.
 
     Args:
@@ -59,6 +62,7 @@ def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[
         count: Images to make; records are gone through in order, again and again.
         kind: "full": one text that states all that the captions of a record state;
             "single": one of its captions, another one in each round.
+        domain: Whose language the captions are in.
 
     Raises:
         RequestError: Another kind.
@@ -70,29 +74,35 @@ def prompt_cases(records: Sequence[ImageRecord], count: int, kind: str) -> list[
         index, turn = number % len(records), number // len(records)
         captions = records[index].captions
         if kind == "full":
-            attributes = read_attributes(captions)
-            prompt = canonical_prompt(attributes)
+            prompt = domain.full_prompt(captions)
+            attributes = _attributes(captions, domain)
         else:
-            prompt = correct_spelling(captions[(index * 7 + turn * 3) % len(captions)])
-            attributes = read_attributes(prompt)
+            prompt = domain.correct(captions[(index * 7 + turn * 3) % len(captions)])
+            attributes = _attributes(prompt, domain)
         cases.append(PromptCase(index, prompt, number, attributes))
     return cases
 
 
+def _attributes(texts: str | Sequence[str], domain: Domain) -> Attributes:
+    return read_attributes(texts) if domain is ENDOSCOPY else Attributes()
+
+
 def wording_cases(
-    records: Sequence[ImageRecord], each: int
+    records: Sequence[ImageRecord], each: int, domain: Domain = ENDOSCOPY
 ) -> tuple[list[PromptCase], list[PromptCase]]:
     """Return `each` images to make of every record's facts, in wording A and in wording B.
 
     Args:
         records: Unseen real images with their captions.
         each: Images of a wording.
+        domain: Whose language the captions are in.
     """
     first: list[PromptCase] = []
     second: list[PromptCase] = []
     for index, record in enumerate(records):
-        attributes = read_attributes(record.captions)
-        for cases, text in zip((first, second), two_wordings(attributes, index), strict=True):
+        texts = two_wordings(domain.read(record.captions), index, domain)
+        attributes = _attributes(record.captions, domain)
+        for cases, text in zip((first, second), texts, strict=True):
             seeds = range(index * each, (index + 1) * each)
             cases += [PromptCase(index, text, seed, attributes) for seed in seeds]
     return first, second

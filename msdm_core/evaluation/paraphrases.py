@@ -11,8 +11,7 @@ import random
 
 import numpy as np
 
-from data.attributes import Attributes, read_attributes
-from data.paraphrase import say
+from data.domains import ENDOSCOPY, Domain, Facts
 from msdm_core.errors import RequestError
 from msdm_core.evaluation.distribution import feature_diversity, frechet_distance, unit_length
 
@@ -20,18 +19,21 @@ LEAST_IMAGES = 2
 TRIES = 50
 
 
-def two_wordings(attributes: Attributes, seed: int) -> tuple[str, str]:
+def two_wordings(
+    attributes: Facts, seed: int, domain: Domain = ENDOSCOPY
+) -> tuple[str, str]:
     """Return two texts that say the same in different words; equal where there is one way only.
 
     Args:
         attributes: What both say.
         seed: Of the wording.
+        domain: Whose language they are in.
     """
     rng = random.Random(seed)
-    first = second = say(attributes, rng)
+    first = second = domain.say(attributes, rng)
     for _ in range(TRIES):
-        second = say(attributes, rng)
-        if second != first and read_attributes(second) == read_attributes(first):
+        second = domain.say(attributes, rng)
+        if second != first and domain.read(second) == domain.read(first):
             return first, second
     return first, first
 

@@ -34,6 +34,12 @@ def interval(figure: dict[str, Any]) -> str:
 def markdown(figures: dict[str, Any]) -> str:
     """Return the figures as Markdown; what was not measured is not mentioned."""
     parts = [_head(figures)]
+    if "domain" in figures:
+        parts.append(
+            f"Images of {figures['domain']}: the evaluator's attributes are of endoscopy and left "
+            "out. Its features compare sets of images all the same, but were never trained on "
+            "such; networks that were, named by `--features`, say more."
+        )
     if "balanced_accuracy" in figures:
         parts.append(_reading(figures))
     for network, found in figures.get("distributions", {}).items():

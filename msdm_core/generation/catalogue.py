@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data.domains import Domain, DomainName, get_domain
 from msdm_core.errors import CatalogueError, CheckpointError
 from msdm_core.generation.availability import Availability, inspect_model
 from msdm_core.generation.checkpoint import parameter_count, read_model_index, weights_sha256
@@ -57,6 +58,7 @@ class ModelEntry:
         max_text_tokens:        Length FLUX pads its prompt to.
         nearness:               Folder of the evaluator with the index of the training images, that
                                 says of each picture how near it is to its nearest one; or empty.
+        domain:                 Whose language its prompts are in.
         guidance_kind:          How guidance is done: by a second pass without the prompt, by a
                                 number the network was distilled with, or not at all.
     """
@@ -88,6 +90,12 @@ class ModelEntry:
     max_text_tokens: int | None = None
     guidance_kind: GuidanceKind = "classifier_free"
     nearness: str = ""
+    domain: DomainName = "endoscopy"
+
+    @property
+    def language(self) -> Domain:
+        """The domain whose terms, examples and prompt builder belong to the model."""
+        return get_domain(self.domain)
 
     def sources(self) -> dict[str, WeightsSource]:
         """Returns where each pipeline is: under "", of Kandinsky under "prior" and "decoder"."""

@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from data.domains import DOMAINS
 from msdm_core.errors import CatalogueError
 from msdm_core.generation.catalogue import (
     Dtype,
@@ -33,6 +34,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "offload": get_args(Offload),
     "quantise": get_args(Quantise),
     "guidance_kind": get_args(GuidanceKind),
+    "domain": tuple(DOMAINS),
 }
 _COUNTS = frozenset({
     "native_size_px", "default_steps", "default_prior_steps", "parameter_count", "download_bytes",

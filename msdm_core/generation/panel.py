@@ -78,10 +78,11 @@ def render_history(
     return render("history.html", jobs=rows, shown=shown, has_more=has_more)
 
 
-def render_terms(groups: Sequence[TermGroup]) -> str:
-    """Returns known, rare and ignored terms, once for all models that agree."""
+def render_terms(groups: Sequence[TermGroup], note: str = "") -> str:
+    """Returns known, rare and ignored terms, once for all models that agree, below a note."""
     return render(
         "terms.html",
+        note=note,
         is_empty=not any(group.known or group.ignored or group.rare for group in groups),
         groups=[
             {

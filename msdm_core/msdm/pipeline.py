@@ -42,6 +42,7 @@ class MSDMPipeline(DiffusionPipeline):
         default_guidance: float = 3.0,
         image_px: int = 256,
         text_tokens: int = 128,
+        is_grey: bool = False,
     ) -> None:
         """Assemble a pipeline.
 
@@ -55,6 +56,7 @@ class MSDMPipeline(DiffusionPipeline):
             default_guidance: Guidance scale where a call gives none.
             image_px: Native width and height.
             text_tokens: Largest number of text tokens.
+            is_grey: Whether pictures have three equal channels, as those it was trained on.
         """
         super().__init__()
         self.register_modules(
@@ -65,6 +67,7 @@ class MSDMPipeline(DiffusionPipeline):
             default_guidance=default_guidance,
             image_px=image_px,
             text_tokens=text_tokens,
+            is_grey=is_grey,
         )
 
     @classmethod
@@ -230,8 +233,10 @@ class MSDMPipeline(DiffusionPipeline):
 
     def _decode_arrays(self, latents: torch.Tensor) -> np.ndarray:
         """Return float32 pictures (B, H, W, 3) in [0, 1]."""
-        images = decode(self.vae, latents.to(self.vae.dtype))
-        return images.float().clamp(-1, 1).add(1).div(2).permute(0, 2, 3, 1).cpu().numpy()
+        images = decode(self.vae, latents.to(self.vae.dtype)).float().clamp(-1, 1)
+        if self.config.is_grey:
+            images = images.mean(dim=1, keepdim=True).expand_as(images)
+        return images.add(1).div(2).permute(0, 2, 3, 1).cpu().numpy()
 
     @torch.no_grad()
     def decode_latents(self, latents: torch.Tensor) -> list[Image.Image]:

@@ -14,7 +14,9 @@ from msdm_core.evaluation import beside_cli
 from msdm_core.training import clip_cli, flux_cli, kandinsky_cli, movq_cli
 from msdm_core.training.inputs import (
     add_common,
+    add_grey,
     cache_folder,
+    chosen_domain,
     digest_of,
     keep_whole,
     latent_options,
@@ -73,6 +75,8 @@ def add_parser(subparsers: Any) -> None:
     beside_cli.add_parsers(tasks)
     for parser in kandinsky_cli.add_parsers(tasks):
         parser.set_defaults(run=run)
+    add_grey(autoencoder)
+    add_grey(denoiser)
     autoencoder.add_argument("--init", metavar="FOLDER", help="go on from this autoencoder")
     autoencoder.add_argument("--freeze-encoder", action="store_true",
                              help="train the decoder alone; latents stay as they are")
@@ -203,7 +207,8 @@ def _text_encoder(arguments: argparse.Namespace) -> Any:
             f"The preset {preset.name!r} uses the pre-trained encoder {preset.text_encoder}; "
             "there is nothing to train. Give it to `train denoiser --text-encoder`."
         )
-    training, validation = (wordings(records) for records in splits(arguments.data))
+    domain = chosen_domain(arguments)
+    training, validation = (wordings(records, domain) for records in splits(arguments.data))
     # The tokenizer is made once a run: wording drawn later must not change what words mean.
     kept = Path(arguments.out) / "tokenizer"
     if not kept.is_dir():
@@ -219,12 +224,16 @@ def _text_encoder(arguments: argparse.Namespace) -> Any:
 
 def _denoiser(arguments: argparse.Namespace) -> Any:
     from msdm_core.training.denoiser import DenoiserTask
+    from msdm_core.training.image_store import are_grey
     from msdm_core.training.latents import open_latents
     from msdm_core.training.wording import wordings
 
     device = training_device()
     pipeline = _pipeline(arguments)
     images, validation_images, training, validation = open_splits(arguments)
+    domain = chosen_domain(arguments)
+    is_grey = arguments.grey == "yes" or (arguments.grey == "auto" and are_grey(images))
+    pipeline.register_to_config(is_grey=is_grey)
     pipeline.vae.requires_grad_(False).to(device)
     pipeline.text_encoder.requires_grad_(False).to(device)
     latents, validation_latents = (
@@ -233,8 +242,8 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
     )
     options = latent_options(arguments)
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
-    return DenoiserTask(pipeline, latents, wordings(training), validation_latents,
-                        wordings(validation), options, origin)
+    return DenoiserTask(pipeline, latents, wordings(training, domain), validation_latents,
+                        wordings(validation, domain), options, origin)
 
 
 def _pipeline(arguments: argparse.Namespace) -> Any:
@@ -286,6 +295,12 @@ def _evaluator(arguments: argparse.Namespace) -> Any:
     from msdm_core.evaluation.evaluator import build_evaluator, truths
     from msdm_core.training.evaluator import EvaluatorOptions, EvaluatorTask
 
+    domain = chosen_domain(arguments)
+    if domain.name != "endoscopy":
+        raise TrainingError(
+            f"The evaluator reads what endoscopy shows; {arguments.data} is of {domain.label}. "
+            "Sets of other domains are compared by `evaluate --features`."
+        )
     images, validation_images, training, validation = open_splits(arguments)
     truth, validation_truth = (
         truths([read_attributes(record.captions) for record in records])

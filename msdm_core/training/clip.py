@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 from torch.nn import functional
 
-from data.attributes import read_attributes
+from data.domains import ENDOSCOPY, Domain
 from msdm_core.kandinsky.clip import build_image_processor, shrink, split_towers, tokenize
 from msdm_core.training.image_store import to_tensor, to_uint8
 from msdm_core.training.loop import Losses
@@ -42,9 +42,9 @@ class ClipOptions:
     colour: float = 0.1
 
 
-def stated(texts: Sequence[str]) -> torch.Tensor:
+def stated(texts: Sequence[str], domain: Domain = ENDOSCOPY) -> torch.Tensor:
     """Return (B, K) int8: 1 what a text states, -1 what it denies, 0 what it leaves open."""
-    rows = [list(read_attributes(text).targets().values()) for text in texts]
+    rows = [list(domain.read(text).targets().values()) for text in texts]
     return torch.tensor([[0 if v is None else (1 if v else -1) for v in row] for row in rows],
                         dtype=torch.int8)
 
@@ -136,7 +136,7 @@ class ClipTask:
         flipped = torch.tensor(is_mirrored)[:, None, None, None]
         pictures = torch.where(flipped, pictures.flip(-1), pictures)
         pictures = vary(pictures, self.options, random.torch)
-        fits = matches(stated(texts), self.facts[torch.from_numpy(picked)])
+        fits = matches(stated(texts, self.words[0].domain), self.facts[torch.from_numpy(picked)])
         fits |= torch.eye(count, dtype=torch.bool)
         yield "clip", *self._contrast(parts["clip"], pictures, texts, fits)
 
@@ -165,7 +165,7 @@ class ClipTask:
         """
         texts = [words.draw(step_random(1, i).python, drop=0.0)
                  for i, words in enumerate(self.validation_words)]
-        fits = matches(stated(texts), self.validation_facts)
+        fits = matches(stated(texts, self.words[0].domain), self.validation_facts)
         fits |= torch.eye(len(texts), dtype=torch.bool)
         loss, figures = self._contrast(self.model, self.validation, texts, fits)
         return {"loss": loss.item(), **figures}
@@ -203,7 +203,7 @@ def _facts(words: Sequence[Wording]) -> torch.Tensor:
     """Return (N, K) int8 in {-1, 1}: what is in each image, as far as its captions tell."""
     rows = []
     for entry in words:
-        attributes = entry.attributes or read_attributes(entry.captions)
+        attributes = entry.attributes or entry.domain.read(entry.captions)
         targets = attributes.targets(closed_world=True)
         rows.append([1 if value else -1 for value in targets.values()])
     return torch.tensor(rows, dtype=torch.int8)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from msdm_core.training.inputs import add_common, keep_whole, open_splits
+from msdm_core.training.inputs import add_common, chosen_domain, keep_whole, open_splits
 
 DEFAULTS = {"learning_rate": 1e-3, "batch_size": 96, "warmup_steps": 100, "ema_decay": 0.99}
 
@@ -33,7 +33,8 @@ def build(arguments: argparse.Namespace) -> Any:
     from msdm_core.training.wording import wordings
 
     images, validation, training_records, validation_records = open_splits(arguments)
-    words = wordings(training_records)
+    domain = chosen_domain(arguments)
+    words = wordings(training_records, domain)
     # The tokenizer is made once a run: wording drawn later must not change what words mean.
     kept = Path(arguments.out) / "tokenizer"
     if not kept.is_dir():
@@ -41,5 +42,6 @@ def build(arguments: argparse.Namespace) -> Any:
         corpus = (entry.draw(rng, drop=0.0) for entry in words for _ in range(12))
         keep_whole(build_clip_tokenizer(corpus, arguments.vocabulary_size), kept)
     tokenizer = CLIPTokenizer.from_pretrained(kept)
+    options = ClipOptions(batch_size=arguments.batch_size)
     return ClipTask(tokenizer, build_clip(tokenizer), images, words, validation,
-                    wordings(validation_records), ClipOptions(batch_size=arguments.batch_size))
+                    wordings(validation_records, domain), options)

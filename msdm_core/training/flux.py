@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.trained_terms import count_terms, write_trained_terms
 from msdm_core.flux.compact import IMAGE_PX, TEXT_TOKENS, pack, position_ids
 from msdm_core.msdm.autoencoder import decode
 from msdm_core.msdm.saving import save_pipeline
@@ -21,7 +20,7 @@ from msdm_core.training.loop import Losses
 from msdm_core.training.noise import mixed_sigmas
 from msdm_core.training.randomness import StepRandom
 from msdm_core.training.sheet import write_sheet
-from msdm_core.training.wording import Wording
+from msdm_core.training.wording import Wording, write_terms
 
 VALIDATION_SIGMAS = (0.25, 0.5, 0.75, 0.95)
 GUIDANCE = 3.0
@@ -168,9 +167,7 @@ class FluxTask:
     def export(self, folder: Path) -> None:
         """Write the whole pipeline, ready for `FluxPipeline.from_pretrained`."""
         save_pipeline(self.pipeline, folder, half=self.options.export_half)
-        stated = [words.attributes for words in self.words if words.attributes is not None]
-        if stated:
-            write_trained_terms(folder, count_terms(stated))
+        write_terms(folder, self.words)
 
 
 def draw(

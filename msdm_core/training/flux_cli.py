@@ -10,6 +10,7 @@ from msdm_core.errors import TrainingError
 from msdm_core.training.inputs import (
     add_common,
     cache_folder,
+    chosen_domain,
     digest_of,
     keep_whole,
     latent_options,
@@ -55,7 +56,8 @@ def build(arguments: argparse.Namespace) -> Any:
 
     device = training_device()
     images, validation_images, training, validation = open_splits(arguments)
-    words = wordings(training)
+    domain = chosen_domain(arguments)
+    words = wordings(training, domain)
     pipeline = _pipeline(arguments, words)
     pipeline.vae.requires_grad_(False).to(device)
     pipeline.text_encoder.requires_grad_(False).to(device)
@@ -65,8 +67,8 @@ def build(arguments: argparse.Namespace) -> Any:
     )
     options = latent_options(arguments)
     origin = digest_of(arguments.init) if arguments.init else "compact"
-    return FluxTask(pipeline, latents, words, validation_latents, wordings(validation), options,
-                    origin)
+    return FluxTask(pipeline, latents, words, validation_latents, wordings(validation, domain),
+                    options, origin)
 
 
 def _pipeline(arguments: argparse.Namespace, words: Any) -> Any:

@@ -14,9 +14,13 @@ import torch
 from data.images import fit_square, load_rgb
 from data.records import ImageRecord
 
+COLOUR_TOLERANCE = 8  # in 255: channels of a grey picture differ by less, JPEG's rounding included
+COLOUR_SHARE = 0.001  # of the pixels of a grey picture, which may be more than that apart
+LOOKED_AT = 2000  # pictures of a set that decide whether it is grey
 
-def _key(records: Sequence[ImageRecord], size_px: int, fit: str) -> str:
-    digest = hashlib.sha256(f"{size_px} {fit}".encode())
+
+def _key(records: Sequence[ImageRecord], size_px: int, fit: str, is_grey: bool) -> str:
+    digest = hashlib.sha256(f"{size_px} {fit}{' grey' if is_grey else ''}".encode())
     for record in records:
         stat = record.path.stat()
         digest.update(f"{record.path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
@@ -24,7 +28,7 @@ def _key(records: Sequence[ImageRecord], size_px: int, fit: str) -> str:
 
 
 def open_images(
-    records: Sequence[ImageRecord], *, size_px: int, fit: str, cache: Path
+    records: Sequence[ImageRecord], *, size_px: int, fit: str, cache: Path, is_grey: bool = False
 ) -> np.ndarray:
     """Return the images of the records as an array that lies on disk.
 
@@ -33,12 +37,13 @@ def open_images(
         size_px: Width and height of the result.
         fit: How a picture of another shape is made square: "pad", "crop" or "stretch".
         cache: Folder for the array; written once for each set of files.
+        is_grey: Whether colours are taken out.
 
     Returns:
         (N, size_px, size_px, 3) uint8, read-only, memory-mapped.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    path = cache / f"images-{_key(records, size_px, fit)}.npy"
+    path = cache / f"images-{_key(records, size_px, fit, is_grey)}.npy"
     if not path.is_file():
         partial = path.with_suffix(f".{os.getpid()}.partial")
         shape = (len(records), size_px, size_px, 3)
@@ -46,6 +51,8 @@ def open_images(
 
         def fill(index: int) -> None:
             picture = fit_square(load_rgb(records[index].path), size_px, fit)  # type: ignore[arg-type]
+            if is_grey:
+                picture = picture.convert("L").convert("RGB")
             array[index] = np.asarray(picture)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -54,6 +61,20 @@ def open_images(
         del array
         partial.rename(path)
     return np.load(path, mmap_mode="r")
+
+
+def are_grey(images: np.ndarray) -> bool:
+    """Return whether no picture of a set has colour; of large sets 2,000 are looked at.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+    """
+    for image in images[:: max(1, -(-len(images) // LOOKED_AT))]:
+        channels = np.asarray(image, dtype=np.int16)
+        spread = channels.max(axis=2) - channels.min(axis=2)
+        if (spread >= COLOUR_TOLERANCE).mean() > COLOUR_SHARE:
+            return False
+    return True
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:

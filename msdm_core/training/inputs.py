@@ -14,6 +14,7 @@ from msdm_core.errors import TrainingError
 if TYPE_CHECKING:
     import torch
 
+    from data.domains import Domain
     from data.records import ImageRecord
     from msdm_core.training.latent_batches import LatentOptions
 
@@ -39,6 +40,8 @@ def add_common(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> Non
     add("--checkpoint-minutes", type=float, default=5.0, metavar="MIN")
     add("--sheet-minutes", type=float, default=15.0, metavar="MIN")
     add("--mixed-precision", choices=("no", "bf16", "fp16"), default="no", help="for a GPU")
+    add("--domain", choices=("endoscopy", "radiology"),
+        help="language of the captions (default: radiology for the layout of ROCOv2)")
     add("--fit", choices=("pad", "crop", "stretch"), help="how pictures are made square")
     add("--cache", metavar="FOLDER", help="decoded images and latents (default: beside the run)")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
@@ -62,6 +65,21 @@ def splits(folder: str) -> tuple[list[ImageRecord], list[ImageRecord]]:
     return training, validation
 
 
+def add_grey(parser: argparse.ArgumentParser) -> None:
+    """Add the option that keeps grey pictures grey."""
+    parser.add_argument(
+        "--grey", choices=("auto", "yes", "no"), default="auto",
+        help="whether the model draws pure grey: auto where all training pictures are grey, yes "
+             "also makes them so (default %(default)s)")
+
+
+def chosen_domain(arguments: argparse.Namespace) -> Domain:
+    """Return the domain whose language the captions of the training images are in."""
+    from data.domains import domain_of_folder, get_domain
+
+    return get_domain(arguments.domain) if arguments.domain else domain_of_folder(arguments.data)
+
+
 def cache_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder for decoded images and latents."""
     return Path(arguments.cache) if arguments.cache else Path(arguments.out) / "cache"
@@ -75,7 +93,9 @@ def open_splits(arguments: argparse.Namespace) -> tuple[Any, Any, list[Any], lis
     preset = get_preset(arguments.preset)
     training, validation = splits(arguments.data)
     fit = arguments.fit or preset.fit
-    pictures = [open_images(r, size_px=preset.image_px, fit=fit, cache=cache_folder(arguments))
+    is_grey = getattr(arguments, "grey", "auto") == "yes"
+    pictures = [open_images(r, size_px=preset.image_px, fit=fit, cache=cache_folder(arguments),
+                            is_grey=is_grey)
                 for r in (training, validation)]
     return pictures[0], pictures[1], training, validation
 

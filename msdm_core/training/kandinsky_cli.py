@@ -10,6 +10,7 @@ from msdm_core.errors import TrainingError
 from msdm_core.training.inputs import (
     add_common,
     cache_folder,
+    chosen_domain,
     digest_of,
     open_splits,
     training_device,
@@ -72,8 +73,9 @@ def build_prior_task(arguments: argparse.Namespace) -> Any:
         mirror=not arguments.no_mirror, export_half=not arguments.full_precision,
     )
     origin = digest_of(arguments.init) if arguments.init else "compact"
-    return PriorTask(pipeline, images, wordings(training_records), validation,
-                     wordings(validation_records), options, origin)
+    domain = chosen_domain(arguments)
+    return PriorTask(pipeline, images, wordings(training_records, domain), validation,
+                     wordings(validation_records, domain), options, origin)
 
 
 def build_decoder_task(arguments: argparse.Namespace) -> Any:
@@ -109,7 +111,8 @@ def build_decoder_task(arguments: argparse.Namespace) -> Any:
     image_encoder = load_clip(Path(arguments.clip))["image_encoder"].to(device)
     movq = movq.eval().requires_grad_(False).to(device)
     images, validation, records, _ = open_splits(arguments)
-    may_mirror = np.array([words.may_mirror("") for words in wordings(records)])
+    domain = chosen_domain(arguments)
+    may_mirror = np.array([words.may_mirror("") for words in wordings(records, domain)])
     latents, validation_latents = (
         open_latents(movq, pictures, cache=cache_folder(arguments), device=device)
         for pictures in (images, validation)

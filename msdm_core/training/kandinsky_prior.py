@@ -13,13 +13,12 @@ from PIL import Image, ImageDraw
 from torch import nn
 from torch.nn import functional
 
-from data.trained_terms import count_terms, write_trained_terms
 from msdm_core.kandinsky.clip import embed_images, tokenize
 from msdm_core.msdm.saving import save_pipeline
 from msdm_core.training.image_store import to_tensor
 from msdm_core.training.loop import Losses
 from msdm_core.training.randomness import StepRandom
-from msdm_core.training.wording import Wording
+from msdm_core.training.wording import Wording, write_terms
 
 ENCODED_AT_ONCE = 64
 VALIDATION_TIMES = (100, 500, 900)
@@ -184,6 +183,4 @@ class PriorTask:
     def export(self, folder: Path) -> None:
         """Write the pipeline, ready for `KandinskyV22PriorPipeline.from_pretrained`."""
         save_pipeline(self.pipeline, folder, half=self.options.export_half)
-        stated = [words.attributes for words in self.words if words.attributes is not None]
-        if stated:
-            write_trained_terms(folder, count_terms(stated))
+        write_terms(folder, self.words)

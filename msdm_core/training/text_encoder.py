@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 from torch.nn import functional
 
-from data.attributes import TARGET_NAMES, read_attributes
+from data.domains import ENDOSCOPY, Domain
 from msdm_core.msdm.text_encoder import encode_text
 from msdm_core.training.loop import Losses
 from msdm_core.training.randomness import StepRandom, step_random
@@ -47,12 +47,12 @@ class TextHeads(nn.Module):
     denies it or says nothing; the other fills in hidden words. Both are left behind at the end.
     """
 
-    def __init__(self, encoder: Any) -> None:
-        """Add the heads to a BERT-like encoder."""
+    def __init__(self, encoder: Any, attribute_count: int) -> None:
+        """Add the heads to a BERT-like encoder, one of them for K attributes."""
         super().__init__()
         width = encoder.config.hidden_size
         self.encoder = encoder
-        self.attributes = nn.Linear(width, 3 * len(TARGET_NAMES))
+        self.attributes = nn.Linear(width, 3 * attribute_count)
         self.words = nn.Linear(width, encoder.config.vocab_size)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,16 +60,16 @@ class TextHeads(nn.Module):
         tokens = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.to(tokens)[..., None]
         pooled = (tokens * weights).sum(dim=1) / weights.sum(dim=1)
-        return self.attributes(pooled).unflatten(1, (3, len(TARGET_NAMES))), self.words(tokens)
+        return self.attributes(pooled).unflatten(1, (3, -1)), self.words(tokens)
 
 
-def attribute_classes(texts: list[str]) -> torch.Tensor:
+def attribute_classes(texts: list[str], domain: Domain = ENDOSCOPY) -> torch.Tensor:
     """Return (B, K) int64: whether each text leaves open, denies or states each attribute."""
     rows = []
     for text in texts:
-        targets = read_attributes(text).targets()
+        targets = domain.read(text).targets()
         rows.append([UNKNOWN if targets[name] is None else (PRESENT if targets[name] else ABSENT)
-                     for name in TARGET_NAMES])
+                     for name in domain.target_names])
     return torch.tensor(rows)
 
 
@@ -92,14 +92,15 @@ class TextEncoderTask:
         Args:
             tokenizer: Its tokenizer.
             encoder: A `BertModel`.
-            training: Wording of the training images.
+            training: Wording of the training images, all of one domain.
             validation: Wording of images never trained on.
             options: What to learn from.
             origin: Preset the encoder came from.
         """
         self.tokenizer, self.options, self.origin = tokenizer, options, origin
         self.training, self.validation = training, validation
-        self.model = TextHeads(encoder)
+        self.domain = training[0].domain
+        self.model = TextHeads(encoder, len(self.domain.target_names))
         self.parts: dict[str, nn.Module] = {"text_encoder": self.model}
 
     def config(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class TextEncoderTask:
         config = self.model.encoder.config
         return {"origin": self.origin, "images": len(self.training), **asdict(self.options),
                 "hidden_size": config.hidden_size, "layers": config.num_hidden_layers,
-                "vocabulary": config.vocab_size, "attributes": list(TARGET_NAMES)}
+                "vocabulary": config.vocab_size, "attributes": list(self.domain.target_names)}
 
     def _texts(self, source: list[Wording], rng: random.Random, count: int) -> list[str]:
         texts = [rng.choice(source).draw(rng, drop=0.02) for _ in range(count)]
@@ -129,7 +130,7 @@ class TextEncoderTask:
         words = torch.where(hidden, ids, IGNORED).to(device)
         shown = torch.where(hidden, self.tokenizer.mask_token_id, ids).to(device)
         logits, guesses = model(shown, mask.to(device))
-        classes = attribute_classes(texts).to(device)
+        classes = attribute_classes(texts, self.domain).to(device)
         half = len(texts) // 2
         attributes = functional.cross_entropy(logits[:half], classes[:half])
         filled = functional.cross_entropy(guesses[half:].flatten(0, 1), words[half:].flatten(),
@@ -149,7 +150,7 @@ class TextEncoderTask:
     def validate(self) -> dict[str, float]:
         """Return how often attributes of unseen texts are read right."""
         texts = self._texts(self.validation, step_random(1, 0).python, 256)
-        truth, read = attribute_classes(texts).numpy(), self._read(texts)
+        truth, read = attribute_classes(texts, self.domain).numpy(), self._read(texts)
         said = truth != UNKNOWN
         return {"right": float((truth == read).mean()),
                 "right_where_said": float((truth == read)[said].mean()),
@@ -158,10 +159,11 @@ class TextEncoderTask:
     def write_sheet(self, path: Path) -> None:
         """Write some texts with what the encoder reads in them."""
         texts = self._texts(self.validation, step_random(2, 0).python, 12)
+        targets = self.domain.target_names
         sheet = Image.new("RGB", (1200, 40 * len(texts)), "white")
         draw = ImageDraw.Draw(sheet)
         for row, (text, classes) in enumerate(zip(texts, self._read(texts), strict=True)):
-            names = [n for n, c in zip(TARGET_NAMES, classes, strict=True) if c == PRESENT]
+            names = [n for n, c in zip(targets, classes, strict=True) if c == PRESENT]
             draw.text((4, 40 * row), text[:190], fill="black")
             draw.text((24, 40 * row + 16), ", ".join(names)[:190], fill="gray")
         sheet.save(path)
