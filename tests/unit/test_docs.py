@@ -115,6 +115,8 @@ def test_every_option_that_a_page_names_exists() -> None:
         for option in action.option_strings
     }  # fmt: skip
     foreign = {"--multi_gpu", "--num_processes"}  # of accelerate launch
+    scripts = ROOT.glob("rating/results/scripts/*.R")
+    foreign |= {o for path in scripts for o in re.findall(r"--[a-z]+", path.read_text("utf-8"))}
     benchmark = set(re.findall(r'"(--[a-z-]+)"', benchmark_source()))
     for page, text in TEXT.items():
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", text))
