@@ -26,6 +26,10 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
+def _share(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "-"
+
+
 def interval(figure: dict[str, Any]) -> str:
     """Return a figure with its interval as text."""
     return f"{number(figure['value'])} ({number(figure['low'])} to {number(figure['high'])})"
@@ -83,7 +87,7 @@ def _head(figures: dict[str, Any]) -> str:
 def _reading(figures: dict[str, Any]) -> str:
     low, high = figures["reading_ratio_interval"]
     rows = [
-        (name, number(values["real"]), number(values["generated"]))
+        (name, _share(values["real"]), _share(values["generated"]))
         for name, values in figures["balanced_accuracy"].items()
     ]
     return (

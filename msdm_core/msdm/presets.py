@@ -102,7 +102,7 @@ PRESETS: dict[str, Preset] = {
             },
             scheduler=_FLOW,
             default_steps=20,
-            default_guidance=3.0,
+            default_guidance=2.0,
             text_tokens=128,
         ),
         Preset(
