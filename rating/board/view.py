@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from data.errors import DataError
 from data.study_inbox import StudyInbox
 from rating.errors import RatingError
+from rating.guarded_route import logged_message
 from rating.storage.database import Database
 from rating.study.studies import Studies
 
@@ -154,3 +156,10 @@ def message_of(text: str) -> Message:
     """Return the message of an error: its first line, and the others below."""
     first, *others = [line.strip() for line in text.strip().splitlines() if line.strip()] or [text]
     return Message(first, tuple(others))
+
+
+def told_error(error: Exception) -> Message:
+    """Return an error in words; one that nobody expected is logged under a short reference."""
+    if isinstance(error, RatingError | DataError | OSError):
+        return message_of(str(error))
+    return Message(logged_message(error))

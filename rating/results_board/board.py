@@ -1,6 +1,6 @@
 """The Results tab: the list of studies, the wait for the lock, and the results."""
 
-from rating.board.view import Asked, Message, note
+from rating.board.view import Asked, Message, note, told_error
 from rating.errors import ResultsError, StudyNotFoundError, StudyStateError
 from rating.results.results import Results
 from rating.results_board.list_screen import draw_list, draw_top, draw_waiting, list_seal
@@ -11,7 +11,6 @@ from rating.results_board.view import (
     ResultsOutcome,
     ResultsView,
     Stage,
-    told_error,
 )
 from rating.results_board.worker import Job, Worker
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from rating.board.view import told_error
 from rating.results.result_files import named_tables, told_exclusions
 from rating.results.results import Computed, Results
 from rating.results.statistics.finding import Table
 from rating.results_board.panel import render
-from rating.results_board.view import Region, told_error
+from rating.results_board.view import Region
 from rating.results_board.worker import Job
 from rating.results_routes import results_url
 

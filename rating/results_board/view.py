@@ -4,10 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from data.errors import DataError
-from rating.board.view import Message, message_of
-from rating.errors import RatingError
-from rating.guarded_route import logged_message
+from rating.board.view import Message
 
 Stage = Literal["list", "waiting", "computing", "drawing", "shown", "failed"]
 Region = Literal["top", "nav", "live", "main", "figures", "details", "texts", "side"]
@@ -49,10 +46,3 @@ class ResultsOutcome:
     view: ResultsView
     message: Message | None = None
     drawn: Mapping[Region, str] = dataclasses.field(default_factory=dict)
-
-
-def told_error(error: Exception) -> Message:
-    """Return an error in words; one that nobody expected is logged under a short reference."""
-    if isinstance(error, RatingError | DataError | OSError):
-        return message_of(str(error))
-    return Message(logged_message(error))

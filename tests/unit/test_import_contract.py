@@ -58,7 +58,7 @@ def test_a_forbidden_import_is_noticed(tmp_path: Path) -> None:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("", encoding="utf-8")
     (tmp_path / "msdm_core" / "generate_tab.py").write_text("import gradio\n", encoding="utf-8")
-    for tab in ("coordinator_tab", "rate_tab", "results_tab", "study_tab"):
+    for tab in ("board_tab", "coordinator_tab", "rate_tab", "results_tab", "study_tab"):
         (tmp_path / "rating" / f"{tab}.py").write_text("import gradio\n", encoding="utf-8")
     (tmp_path / "msdm_core" / "jobs.py").write_text("import gradio\n", encoding="utf-8")
     (tmp_path / "rating" / "planner.py").write_text("import msdm_core\n", encoding="utf-8")

@@ -25,10 +25,11 @@ from rating.board.preview_states import preview_states
 from rating.board.protocol_screen import protocol_of
 from rating.board.server_paths import known_manifests, server_path
 from rating.board.view import REGIONS, SCREENS_OF_STATUS, Asked, Outcome, View, Workplace
+from rating.board_tab import read_event
 from rating.errors import ProtocolError, RatingError, StimulusError, StudyStateError
 from rating.service import RatingService
 from rating.study.protocol import AnalysisPlan, Protocol
-from rating.study_tab import StudyTab, read_event, uploaded_file
+from rating.study_tab import StudyTab, uploaded_file
 from tests.rating_study import ARMS, draw, study_images, write_draft, write_study
 from tests.unit.test_study_inbox import generated
 
