@@ -104,6 +104,18 @@ class DiffusersAdapter(ABC):
         self._pipelines, self._placement = pipelines, placement
         self._load_s = round(time.monotonic() - started_s, 3)
 
+    def autoencoder(self) -> Any:
+        """Returns the loaded autoencoder that turns latents into pictures.
+
+        Raises:
+            CheckpointError: nothing is loaded, or the model has none.
+        """
+        for pipeline in self._pipelines.values():
+            for name in ("vae", "movq"):
+                if getattr(pipeline, name, None) is not None:
+                    return getattr(pipeline, name)
+        raise CheckpointError(f"{self._entry.id} has no autoencoder in memory; load it first.")
+
     def is_current(self) -> bool:
         """Whether the weights in memory are still those on the disk."""
         try:

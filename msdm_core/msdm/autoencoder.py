@@ -72,6 +72,12 @@ def encode(
     return (latents, kl) if with_kl else latents
 
 
+def to_diffusion(model: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Return what a model's own `decode` is given, (B, C, H/f, W/f), scaled for diffusion."""
+    scale, shift = _scale_and_shift(getattr(model, "module", model))
+    return (latents - shift) * scale
+
+
 def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
     """Return images (B, 3, H, W), about [-1, 1], of diffusion latents (B, C, H/f, W/f)."""
     core = getattr(model, "module", model)

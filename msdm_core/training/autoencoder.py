@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class AutoencoderOptions:
         latent_noise: Standard deviation of noise added to the latents before decoding, so that
             the decoder forgives small errors of the denoiser.
         is_encoder_frozen: Train the decoder alone; latents stay what a denoiser knows.
+        adversary_scales: Sizes at which the adversary looks: 1 for pixels alone, 3 for halves and
+            quarters too.
+        drawn_weight: Adversary's weight on latents that a denoiser drew (0: none are used).
+        keep_weight: What a drawn picture may not change: its mean absolute difference, in
+            squares of 8 pixels, from what the decoder made of it at the start.
     """
 
     batch_size: int = 16
@@ -47,6 +53,9 @@ class AutoencoderOptions:
     adversarial_weight: float = 0.0
     latent_noise: float = 0.1
     is_encoder_frozen: bool = False
+    adversary_scales: int = 1
+    drawn_weight: float = 0.0
+    keep_weight: float = 2.0
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -71,6 +80,27 @@ class PatchDiscriminator(nn.Sequential):
         )
 
 
+class Adversary(nn.Module):
+    """Patch discriminators of the same images at full size, halves, quarters and so on.
+
+    Source: Wang et al. 2018, arXiv:1711.11585, section 3.2 (multi-scale discriminators).
+    """
+
+    def __init__(self, scales: int = 1) -> None:
+        """Build one discriminator for each of `scales` sizes."""
+        super().__init__()
+        self.judges = nn.ModuleList(PatchDiscriminator() for _ in range(scales))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (B, scales, h, w), positive where a place looks real; sizes count alike."""
+        told: list[torch.Tensor] = []
+        for judge in self.judges:
+            seen = judge(images)
+            told.append(functional.interpolate(seen, told[0].shape[-2:]) if told else seen)
+            images = functional.avg_pool2d(images, 2)
+        return torch.cat(told, dim=1)
+
+
 class Reconstruction(nn.Module):
     """Encodes, adds noise and decodes in one forward pass, as data parallelism needs it."""
 
@@ -84,17 +114,22 @@ class Reconstruction(nn.Module):
         images: torch.Tensor,
         generator: torch.Generator,
         latents: torch.Tensor | None = None,
+        drawn: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return reconstructions (B, 3, H, W) and the KL divergence of the latents.
 
-        Latents that are given are decoded as they are; their divergence counts as 0.
+        Latents that are given are not encoded again; their divergence counts as 0. Drawn latents
+        (D, C, h, w) are decoded as they are, and their pictures follow the reconstructions.
         """
         if latents is None:
             latents, kl = encode(self.model, images, generator=generator, with_kl=True)
         else:
             kl = images.new_zeros(())
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        return decode(self.model, latents + self.latent_noise * noise), kl
+        latents = latents + self.latent_noise * noise
+        if drawn is not None:
+            latents = torch.cat([latents, drawn])
+        return decode(self.model, latents), kl
 
 
 class AutoencoderTask:
@@ -111,6 +146,7 @@ class AutoencoderTask:
         origin: str,
         latents: np.ndarray | None = None,
         fixed: tuple[str, ...] = (),
+        drawn: np.ndarray | None = None,
     ) -> None:
         """Take a model and its data.
 
@@ -123,6 +159,7 @@ class AutoencoderTask:
             latents: (N, 2, C, H/f, W/f), of the training images and of their mirror images; a
                 frozen encoder then need not run. Crops lie on the grid of the latents.
             fixed: Beginnings of the names of parameters that stay as they are.
+            drawn: (D, C, H/f, W/f), latents that a denoiser drew; needed for `drawn_weight`.
         """
         self.model, self.images, self.options, self.origin = model, images, options, origin
         self.latents = latents
@@ -137,12 +174,17 @@ class AutoencoderTask:
             "autoencoder": Reconstruction(model, options.latent_noise)
         }
         if options.adversarial_weight:
-            self.parts["discriminator"] = PatchDiscriminator()
+            self.parts["discriminator"] = Adversary(options.adversary_scales)
+        self.drawn = drawn if options.drawn_weight else None
+        if options.drawn_weight:
+            self._start = copy.deepcopy(model).requires_grad_(False).eval()
 
     def config(self) -> dict[str, Any]:
         """Return the model's configuration and the options."""
         model = {k: v for k, v in dict(self.model.config).items() if not k.startswith("_")}
         known = {} if self.latents is None else {"latents": list(self.latents.shape)}
+        if self.drawn is not None:
+            known["drawn"] = list(self.drawn.shape)
         return {"origin": self.origin, "model": model, "images": len(self.images),
                 **asdict(self.options), **known}
 
@@ -184,8 +226,11 @@ class AutoencoderTask:
     def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
         """Yield the autoencoder's loss, then, where there is one, the discriminator's."""
         model, options = parts["autoencoder"], self.options
-        crops, latents = self._crops(random, next(model.parameters()).device)
-        images, kl = model(crops, random.torch, latents)
+        device = next(model.parameters()).device
+        crops, latents = self._crops(random, device)
+        drawn = None if self.drawn is None else self._drawn_crops(self.drawn, random, device)
+        decoded, kl = model(crops, random.torch, latents, drawn)
+        images, pictures = decoded[: len(crops)], decoded[len(crops) :]
         pixel = (images - crops).abs().mean()
         structure = 1 - structural_similarity(images, crops)
         texture = texture_energy_loss(images, crops)
@@ -201,12 +246,39 @@ class AutoencoderTask:
             return
         discriminator = parts["discriminator"]
         judge = getattr(discriminator, "module", discriminator)
-        fooled = -judge(images).mean()
-        yield "autoencoder", loss + options.adversarial_weight * fooled, figures
-        real, fake = discriminator(torch.cat([crops, images.detach()])).chunk(2)
+        loss = loss - options.adversarial_weight * judge(images).mean()
+        if drawn is not None:
+            changed = self._change(pictures, drawn)
+            figures["change"] = changed.item()
+            loss = loss + options.keep_weight * changed
+            loss = loss - options.drawn_weight * judge(pictures).mean()
+        yield "autoencoder", loss, figures
+        parts_of = [len(crops), len(decoded)]
+        real, fake = discriminator(torch.cat([crops, decoded.detach()])).split(parts_of)
         hinge = functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
-        told = {"real": real.mean().item(), "fake": fake.mean().item()}
+        told = {"real": real.mean().item(), "fake": fake[: len(crops)].mean().item()}
+        if drawn is not None:
+            told["drawn"] = fake[len(crops) :].mean().item()
         yield "discriminator", hinge, told
+
+    def _drawn_crops(
+        self, drawn: np.ndarray, random: StepRandom, device: torch.device
+    ) -> torch.Tensor:
+        """Return crops of drawn latents, (B, C, h, w)."""
+        size = self.options.crop_px * drawn.shape[-1] // self.images.shape[1]
+        picked = random.numpy.integers(0, len(drawn), self.options.batch_size)
+        corners = random.numpy.integers(
+            0, drawn.shape[-1] - size + 1, (self.options.batch_size, 2)
+        )
+        crops = [drawn[index, :, top : top + size, left : left + size]
+                 for index, (top, left) in zip(picked, corners, strict=True)]
+        return torch.from_numpy(np.stack(crops).astype(np.float32)).to(device)
+
+    def _change(self, pictures: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """Return how far pictures are, in squares of 8 pixels, from those at the start."""
+        with torch.no_grad():
+            before = decode(self._start.to(drawn.device), drawn)
+        return functional.avg_pool2d(pictures - before, 8).abs().mean()
 
     @torch.no_grad()
     def _reconstruct(self) -> torch.Tensor:

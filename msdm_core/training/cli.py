@@ -12,6 +12,7 @@ from typing import Any
 from msdm_core.errors import TrainingError
 from msdm_core.evaluation import beside_cli
 from msdm_core.training import clip_cli, flux_cli, kandinsky_cli, movq_cli
+from msdm_core.training.drawn_cli import add_adversary, adversary_options, drawn_latents
 from msdm_core.training.inputs import (
     add_common,
     add_grey,
@@ -85,10 +86,10 @@ def add_parser(subparsers: Any) -> None:
         ("--pixel-weight", 1.0, "weight of the mean absolute error"),
         ("--structure-weight", 0.1, "weight of 1 - SSIM"),
         ("--texture-weight", 0.5, "weight of the local energy of fine detail"),
-        ("--adversarial-weight", 0.0, "weight of a patch adversary (0: none)"),
         ("--latent-noise", 0.1, "noise on the latents before decoding"),
     ):
         autoencoder.add_argument(option, type=float, default=value, metavar="W", help=text)
+    add_adversary(autoencoder)
     text_encoder.add_argument("--vocabulary-size", type=int, default=1200, metavar="N",
                               help="largest number of word pieces")
     denoiser.add_argument("--init", metavar="FOLDER",
@@ -175,7 +176,7 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
             f"--crop-px is {arguments.crop_px}; it must be a multiple of {CROP_UNIT_PX}, at most "
             f"{side}."
         )
-    images, validation, _, _ = open_splits(arguments)
+    images, validation, training, _ = open_splits(arguments)
     if arguments.init:
         model = load_component(Path(arguments.init), "vae")
     else:
@@ -187,11 +188,11 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
         batch_size=arguments.batch_size, crop_px=arguments.crop_px,
         pixel_weight=arguments.pixel_weight, structure_weight=arguments.structure_weight,
         texture_weight=arguments.texture_weight, latent_noise=arguments.latent_noise,
-        adversarial_weight=arguments.adversarial_weight,
-        is_encoder_frozen=arguments.freeze_encoder,
+        is_encoder_frozen=arguments.freeze_encoder, **adversary_options(arguments),
     )
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
-    return AutoencoderTask(model, images, validation, options, origin)
+    drawn = drawn_latents(arguments, model, training, side)
+    return AutoencoderTask(model, images, validation, options, origin, drawn=drawn)
 
 
 def _text_encoder(arguments: argparse.Namespace) -> Any:

@@ -14,15 +14,22 @@ from msdm_core.msdm.autoencoder import encode
 from msdm_core.training.image_store import to_tensor
 
 
-def _digest(model: Any, images: np.ndarray) -> str:
+def encoder_digest(model: Any) -> str:
+    """Return a hash of all that decides to which latents an autoencoder encodes."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         if name.startswith(("decoder", "post_quant_conv")):
             continue  # latents are the same whatever decodes them
         digest.update(name.encode())
-        digest.update(value.detach().float().cpu().numpy().tobytes())
+        digest.update(value.detach().half().cpu().numpy().tobytes())
     scale = {k: model.config.get(k) for k in ("scaling_factor", "shift_factor")}
-    digest.update(f"{scale} {images.shape}".encode())
+    digest.update(str(scale).encode())
+    return digest.hexdigest()
+
+
+def _digest(model: Any, images: np.ndarray) -> str:
+    digest = hashlib.sha256(encoder_digest(model).encode())
+    digest.update(str(images.shape).encode())
     digest.update(np.ascontiguousarray(images[:: max(1, len(images) // 64)]).tobytes())
     return digest.hexdigest()[:16]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msdm_core.errors import TrainingError
+from msdm_core.training.drawn_cli import add_adversary, adversary_options, drawn_latents
 from msdm_core.training.inputs import add_common, cache_folder, digest_of, keep_whole, open_splits
 
 DEFAULTS = {"learning_rate": 1e-3, "batch_size": 8, "warmup_steps": 100, "ema_decay": 0.995}
@@ -29,10 +30,10 @@ def add_parser(tasks: Any) -> argparse.ArgumentParser:
         ("--pixel-weight", 1.0, "weight of the mean absolute error"),
         ("--structure-weight", 0.1, "weight of 1 - SSIM"),
         ("--texture-weight", 0.5, "weight of the local energy of fine detail"),
-        ("--adversarial-weight", 0.0, "weight of a patch adversary (0: none)"),
         ("--latent-noise", 0.1, "noise on the latents before decoding"),
     ):
         parser.add_argument(option, type=float, default=value, metavar="W", help=text)
+    add_adversary(parser)
     parser.set_defaults(build=build)
     return parser
 
@@ -51,7 +52,7 @@ def build(arguments: argparse.Namespace) -> Any:
     from msdm_core.training.latents import open_latents
 
     _check_crop(arguments.crop_px, get_preset(arguments.preset).image_px)
-    images, validation, _, _ = open_splits(arguments)
+    images, validation, training, _ = open_splits(arguments)
     # A checkpoint keeps what is trained; the encoder is not, so the run keeps it beside them.
     kept = Path(arguments.out) / "start"
     if not kept.is_dir():
@@ -64,10 +65,11 @@ def build(arguments: argparse.Namespace) -> Any:
         batch_size=arguments.batch_size, crop_px=arguments.crop_px,
         pixel_weight=arguments.pixel_weight, structure_weight=arguments.structure_weight,
         texture_weight=arguments.texture_weight, latent_noise=arguments.latent_noise,
-        adversarial_weight=arguments.adversarial_weight, is_encoder_frozen=True,
+        is_encoder_frozen=True, **adversary_options(arguments),
     )
     return AutoencoderTask(model, images, validation, options, digest_of(str(kept)), latents,
-                           finders(model))
+                           finders(model),
+                           drawn_latents(arguments, model, training, images.shape[1]))
 
 
 def _check_crop(crop_px: int, side_px: int) -> None:

@@ -249,6 +249,51 @@ def test_an_autoencoder_with_an_adversary_resumes_to_the_same_state_too(
     assert_same_state(parts.autoencoder, run)
 
 
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_a_decoder_learns_from_what_a_denoiser_draws_and_resumes_to_the_same_state(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    drawer = unbroken / "export"
+    whole, halves = (
+        command("autoencoder", tiny_dataset, tmp_path / name, "--init", drawer, "--freeze-encoder",
+                "--crop-px", 64, "--adversarial-weight", 0.05, "--adversary-scales", 3,
+                "--drawn-by", drawer, "--drawn-count", 16, "--cache", tmp_path / "cache")
+        for name in ("whole", "halves")
+    )  # fmt: skip
+    assert run_here([*whole, "--max-steps", "4"]) == 0
+    assert run_here([*halves, "--max-steps", "2"]) == 0
+    assert run_here([*halves, "--max-steps", "4"]) == 0
+    assert_same_state(tmp_path / "whole", tmp_path / "halves")
+    told = json.loads((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[0])
+    assert {"drawn", "change", "real", "fake"} <= told.keys()
+    before, after = weights(drawer / "vae"), weights(tmp_path / "whole" / "export")
+    moved = {name.split()[1].split(".")[0] for name, value in before.items()
+             if not torch.equal(value.float(), after[name].float())}  # fmt: skip
+    assert moved == {"decoder"}
+    drawn = np.load(next((tmp_path / "cache").glob("drawn-*.npy")))
+    assert len(drawn) == 16
+    assert drawn.std(axis=0).mean() > 0.1  # not one latent again and again
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_latents_of_another_autoencoder_are_not_learnt_from(
+    parts: Parts, unbroken: Path, tiny_dataset: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    other = tmp_path / "other"
+    assert run_here(command("autoencoder", tiny_dataset, other, *BRIEF, "--seed", 5)) == 0
+    arguments = command(
+        "autoencoder", tiny_dataset, tmp_path / "run", *BRIEF, "--init", other / "export",
+        "--freeze-encoder", "--adversarial-weight", 0.05, "--drawn-by", unbroken / "export",
+        "--drawn-count", 16,
+    )  # fmt: skip
+    capsys.readouterr()
+    assert run_here(arguments) == 2
+    assert "another autoencoder" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_polite_signal_ends_the_run_with_its_state_saved(
     unbroken: Path, parts: Parts, tiny_dataset: Path, tmp_path: Path
@@ -344,6 +389,13 @@ def test_a_run_folder_of_another_part_is_refused(
         (("--crop-px", "60"), "--crop-px is 60"),
         (("--preset", "huge"), "'huge'"),
         (("--init", "no/such/folder"), "no/such/folder"),
+        (("--adversary-scales", "4"), "--adversary-scales is 4"),
+        (("--drawn-by", "msdm-compact-gi"), "--drawn-by needs an adversary"),
+        (("--drawn-by", "msdm-compact-gi", "--adversarial-weight", "1"), "needs --freeze-encoder"),
+        (("--drawn-by", "no-such-model", "--adversarial-weight", "1", "--freeze-encoder"),
+         "no-such-model"),
+        (("--drawn-by", "msdm-compact-gi", "--adversarial-weight", "1", "--freeze-encoder",
+          "--drawn-count", "3"), "--drawn-count is 3"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_by_name_and_value(
