@@ -15,13 +15,14 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import gradio as gr
 
 from rating.access import Access
-from rating.board.panel import render_message
+from rating.board.panel import WEB, render_message
 from rating.board.view import Asked, Message, told_error
 from rating.errors import AccessError, RatingError
 
 QUICK: Final[dict[str, Any]] = {
     "queue": False, "show_progress": "hidden", "api_visibility": "private",
 }  # fmt: skip
+_SCRIPT: Final = (WEB / "board.js").read_text(encoding="utf-8")
 _numbers = itertools.count(1)
 
 
@@ -92,10 +93,11 @@ class BoardTab(ABC, Generic[V]):
             access:  Who may do what.
             name:    Beginning of the ids of its components.
             regions: In the order in which handlers give them.
-            script:  Runs in every region.
+            script:  Runs in every region, after what the tabs share.
         """
         self.access = access
-        self._name, self._order, self._script = name, tuple(regions), script
+        self._name, self._order = name, tuple(regions)
+        self._script = f"{_SCRIPT}\n{script}"
 
     @abstractmethod
     def blank(self) -> V:

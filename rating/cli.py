@@ -7,8 +7,9 @@ from typing import Any
 
 from rating import cli_rehearse
 from rating.cli_images import add_image_options, harmonisation_of, images_of, told
-from rating.cli_output import counted, print_json, table
+from rating.cli_output import print_json, table
 from rating.cli_place import ACTOR, opened_studies
+from rating.counting import counted
 from rating.errors import RatingError
 from rating.study.checks import Problem
 from rating.study.conduct import Invitation

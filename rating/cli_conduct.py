@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rating.cli import add_link_options, checked_base_url, confirm, print_links
-from rating.cli_output import counted, print_json, table
+from rating.cli_output import print_json, table
 from rating.cli_place import ACTOR, opened_studies
+from rating.counting import counted
 from rating.errors import RatingError
 from rating.study.locking import LockFacts
 from rating.study.watching import Progress

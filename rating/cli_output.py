@@ -47,11 +47,6 @@ def print_json(value: object) -> None:
     print()
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun, for example "1 image" or "3 images"."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from rating.cli_images import add_image_options, harmonisation_of, images_of
-from rating.cli_output import counted, print_json
+from rating.cli_output import print_json
 from rating.cli_place import ACTOR, home_of, opened_database
+from rating.counting import counted
 from rating.errors import RatingError
 from rating.study.offered import OfferedImage
 from rating.study.protocol import PREFERENCE, REALISM, AnalysisPlan, Display, Protocol

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rating.cli_output import counted
 from rating.cli_place import opened_database
+from rating.counting import counted
 from rating.errors import ResultsError
 from rating.results.planned import exclusions_of
 from rating.results.result_files import (

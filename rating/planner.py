@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from rating.counting import counted
 from rating.errors import PlanningError
 from rating.precision import (
     COMPONENT_NAMES,
@@ -160,7 +161,7 @@ def plan_table(
     family = family_size(arms, reals, contrasts)
     lines = [
         f"Precision of the difference between two arms, in points of a scale of 1 to {points}",
-        f"{arms} synthetic arms x {prompts} prompts x {_images(replicates)}, {reals} real "
+        f"{arms} synthetic arms x {prompts} prompts x {counted(replicates, 'image')}, {reals} real "
         f"images; {rows[0].items_per_rater} items for each rater",
         "",
         f"{'case':<12} {'arms compared':<19} {'raters':>6} {'error':>7} {'df':>6} "
@@ -201,10 +202,6 @@ CONTRAST_LABELS: Final[dict[Contrast, str]] = {
 def family_size(arms: int, reals: int, contrasts: int | None = None) -> int:
     """Return how many contrasts share Holm's correction, see `plan`."""
     return contrasts if contrasts is not None else max(arms if reals else arms - 1, 1)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def _percent(share: float) -> str:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from rating.access import Access
 from rating.coordinator_token import kept_coordinator_token
-from rating.results.results import Results
+from rating.results.apart import ResultsApart
 from rating.storage.database import BACKUP_FOLDER, Database, sqlite_url
 from rating.study.desk import RatingDesk
 from rating.study.studies import Studies
@@ -53,7 +53,7 @@ class RatingService:
         )
         self.studies = Studies(self.database)
         self.desk = RatingDesk(self.database, app_version)
-        self.results = Results(self.database, software_version=app_version)
+        self.results = ResultsApart(self.database, software_version=app_version)
         self.access = Access(
             self.database,
             self._coordinator_token,
@@ -87,5 +87,6 @@ class RatingService:
         return make_router(self)
 
     def close(self) -> None:
-        """Close the database."""
+        """End the computation of results and close the database."""
+        self.results.close()
         self.database.close()

@@ -1,4 +1,4 @@
-"""Raters in front of a real browser: the running app, its database, and what a rater does there."""
+"""Raters and coordinators in front of a real browser: the running app and what they do there."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 from sqlalchemy import select
 
 from rating.storage.database import Database, sqlite_url
@@ -23,8 +23,9 @@ from rating.storage.models import (
     Rater,
     Submission,
 )  # fmt: skip
+from tests.browser.conftest import PATIENCE_MS, WatchedPage
 from tests.rating_study import enrol, invite, write_study
-from tests.server import free_port, running_app
+from tests.server import coordinator_token, free_port, running_app
 
 LAPTOP = {"width": 1440, "height": 900}
 TABLET = {"width": 820, "height": 1180}
@@ -81,6 +82,32 @@ def rating_server(home: Path) -> Iterator[RatingServer]:
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def signed_in(browser: Browser, app_url: str, home: Path) -> Iterator[BrowserContext]:
+    """Gives a browser that signed in as coordinator by the link that the server prints."""
+    context = browser.new_context(viewport=LAPTOP, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(f"{app_url}/coordinator/{coordinator_token(home)}")
+    page.locator("#enter").click()
+    page.wait_for_selector("#generate-button")
+    page.close()
+    yield context
+    context.close()
+
+
+@contextlib.contextmanager
+def watched_page(context: BrowserContext, app_url: str) -> Iterator[Page]:
+    """Gives the page of the app, which must end without a complaint or a foreign request."""
+    watched = WatchedPage(context.new_page())
+    watched.page.goto(app_url)
+    watched.page.wait_for_selector("#generate-button")
+    yield watched.page
+    watched.page.close()
+    assert watched.complaints == []
+    assert watched.foreign == []
 
 
 @dataclasses.dataclass(frozen=True)

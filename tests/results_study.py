@@ -5,27 +5,20 @@ arms' true means differ, raters are more or less severe, prompts easier or harde
 """
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import event, select
+from sqlalchemy.orm import joinedload
 
 from rating.storage.database import Database
-from rating.storage.models import (
-    Arm,
-    Assignment,
-    AssignmentSlot,
-    Item,
-    Prompt,
-    Rater,
-    Stimulus,
-)
+from rating.storage.models import Arm, Assignment, AssignmentSlot, Item, Stimulus
 from rating.study.desk import RatingDesk
 from rating.study.planted import Truth, plant
-from rating.study.simulated_rater import ShownItem, ShownPicture, SimulatedRater
+from rating.study.simulated_rater import SimulatedRater
 from rating.study.studies import Studies
 from rating.study.submission import read_submission
+from rating.study.unblinding import ShownItem, ShownPicture
 from tests.rating_study import TITLE, invite, write_study
 
 APP_VERSION = "1.2.3"
@@ -137,32 +130,26 @@ def answer_as(
 
 
 def shown_items(database: Database, rater_id: int) -> dict[str, ShownItem]:
-    """Returns what each of a rater's items shows, by the token of the assignment."""
+    """Returns what each of a rater's items shows, by the token of the assignment.
+
+    Of an open main study too, where `rating.study.unblinding.shown_items` refuses.
+    """
+    rows = (
+        select(Assignment, AssignmentSlot.slot, Stimulus)
+        .join(AssignmentSlot, AssignmentSlot.assignment_id == Assignment.id)
+        .join(Stimulus, Stimulus.id == AssignmentSlot.stimulus_id)
+        .options(joinedload(Assignment.item).joinedload(Item.prompt), joinedload(Stimulus.arm))
+        .where(Assignment.rater_id == rater_id)
+        .order_by(Assignment.id, AssignmentSlot.slot)
+    )
+    shown: dict[str, ShownItem] = {}
     with database.read() as session:
-        slots = session.execute(
-            select(
-                AssignmentSlot.assignment_id, AssignmentSlot.slot, Stimulus.pixel_sha256,
-                Arm.code, Arm.is_real, Stimulus.expected,
-            )
-            .join(Assignment, Assignment.id == AssignmentSlot.assignment_id)
-            .join(Stimulus, Stimulus.id == AssignmentSlot.stimulus_id)
-            .outerjoin(Arm, Arm.id == Stimulus.arm_id)
-            .where(Assignment.rater_id == rater_id)
-            .order_by(AssignmentSlot.assignment_id, AssignmentSlot.slot)
-        )  # fmt: skip
-        pictures: dict[int, list[ShownPicture]] = defaultdict(list)
-        expected: dict[int, dict[str, Sequence[int]]] = {}
-        for assignment_id, slot, pixels, arm, is_real, accepted in slots:
-            pictures[assignment_id].append(ShownPicture(slot, arm, bool(is_real), pixels[:16]))
-            expected[assignment_id] = accepted or {}
-        items = session.execute(
-            select(Assignment.id, Assignment.token, Assignment.position, Item.kind, Prompt.code)
-            .join(Rater, Rater.id == Assignment.rater_id)
-            .join(Item, Item.id == Assignment.item_id)
-            .join(Prompt, Prompt.id == Item.prompt_id)
-            .where(Rater.id == rater_id)
-        )
-        return {
-            token: ShownItem(kind, position, prompt, tuple(pictures[id_]), expected[id_])
-            for id_, token, position, kind, prompt in items
-        }
+        for each, slot, stimulus in session.execute(rows):
+            arm, name = stimulus.arm, stimulus.pixel_sha256[:16]
+            picture = ShownPicture(slot, arm and arm.code, bool(arm and arm.is_real), name)
+            before = shown[each.token].pictures if each.token in shown else ()
+            shown[each.token] = ShownItem(
+                each.item.kind, each.position, each.item.prompt.code, (*before, picture),
+                stimulus.expected or {},
+            )  # fmt: skip
+    return shown

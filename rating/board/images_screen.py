@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final, cast
 
-from rating.board.panel import counted, render
+from rating.board.panel import render
 from rating.board.server_paths import known_manifests, server_path
 from rating.board.studies_screen import (
     RULE_WORDS,
@@ -15,6 +15,7 @@ from rating.board.studies_screen import (
 )
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import stimulus_url
+from rating.counting import counted
 from rating.errors import StimulusError
 from rating.study.batch_source import Choice
 from rating.study.harmonisation import Harmonisation

@@ -7,13 +7,9 @@ from typing import Any, Final
 import jinja2
 
 from rating.board.view import Message
+from rating.counting import counted
 
 WEB: Final = Path(__file__).parents[1] / "web"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun, for example "1 image" or "3 images"."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def show_time(moment: datetime.datetime | None) -> str:

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from data.study_inbox import InboxEntry
 from rating.board.links import draw_links
-from rating.board.panel import counted, render
+from rating.board.panel import render
 from rating.board.server_paths import server_path
 from rating.board.view import Act, Asked, Message, Outcome, Region, View, Workplace, note
 from rating.coordinator_routes import inbox_url
+from rating.counting import counted
 from rating.errors import StimulusError
 from rating.study.sources import Intake, folder_intake, from_inbox, zip_intake
 from rating.study.summaries import StudySummary

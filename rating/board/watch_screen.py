@@ -3,9 +3,10 @@
 from typing import Any
 
 from rating.board.links import draw_links
-from rating.board.panel import counted, render
+from rating.board.panel import render
 from rating.board.protocol_screen import toml_href
 from rating.board.view import Act, Asked, Outcome, Region, View, Workplace, note
+from rating.counting import counted
 from rating.study.watching import Progress, RaterProgress
 
 # Whose link still leads somewhere.

@@ -47,7 +47,7 @@ def named_tables(computed: "Computed") -> dict[str, Table]:
 
 def results_markdown(computed: "Computed") -> str:
     """Return the results in words and every table, in Markdown."""
-    used = computed.analysis.data_used
+    used = computed.data_used
     tables = "\n\n".join(table.to_markdown() for table in computed.tables)
     return f"{computed.findings}\n{used}\n\n## Tables\n\n{tables}\n"
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from data.version import VERSION
 from rating.errors import ResultsError, UnblindingError
@@ -36,7 +36,7 @@ OnStage = Callable[[str], None]
 
 VARIANTS: Final[tuple[Variant, ...]] = ("full", "public")
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
-_MOST_KEPT: Final = 12
+_MOST_KEPT: Final = 16  # four a study
 _Found = TypeVar("_Found")
 
 
@@ -125,10 +125,6 @@ class Results:
             ("computed",), code, excluded, lambda clean: self._compute(code, clean, on_stage)
         )
 
-    def analysis(self, code: str, excluded: Mapping[str, str] | None = None) -> "Analysis":
-        """Return the analysis alone; as `computed`."""
-        return self.computed(code, excluded).analysis
-
     def is_computed(self, code: str, excluded: Mapping[str, str] | None = None) -> bool:
         """Return whether `computed` would answer at once, and both kinds of figures would."""
         with self._database.read() as session:
@@ -186,17 +182,14 @@ class Results:
         shares_real_images: bool | None = None,
     ) -> "CapsuleFacts":
         """Write the capsule of a study and return what was written; see `write_capsule`."""
-        from rating.results.capsule import write_capsule
-
         with self._database.read() as session:
             study = find_study(session, code)
             require_unblinded(study)
             clean = checked_exclusions(session, study, excluded or {})
         with self._turn:
-            return write_capsule(
-                self._database, code, target, variant=variant, excluded=clean,
-                real_licence=real_licence, shares_real_images=shares_real_images,
-                software_version=self._software_version,
+            return self._write_capsule(
+                code, target, variant=variant, excluded=clean, real_licence=real_licence,
+                shares_real_images=shares_real_images,
             )  # fmt: skip
 
     def _once(
@@ -221,25 +214,44 @@ class Results:
                 self._kept.popitem(last=False)
             return made
 
-    def _compute(self, code: str, excluded: Mapping[str, str], on_stage: OnStage) -> Computed:
+    def _write_capsule(self, code: str, target: Path, **choices: Any) -> "CapsuleFacts":
+        from rating.results.capsule import write_capsule
+
+        version = self._software_version
+        return write_capsule(self._database, code, target, software_version=version, **choices)
+
+    def _analysis(
+        self, code: str, excluded: Mapping[str, str], on_stage: OnStage
+    ) -> "Analysis":
+        return self._once(
+            ("analysis",), code, excluded, lambda clean: self._analyse(code, clean, on_stage)
+        )
+
+    def _analyse(self, code: str, excluded: Mapping[str, str], on_stage: OnStage) -> "Analysis":
         on_stage("Reading the answers")
         with self._tables(code) as folder:
-            from rating.results.report import (
-                checklist_tables,
-                methods_text,
-                results_text,
-                study_facts,
-            )
-            from rating.results.statistics.analysis import analyse, analysis_tables, analysis_text
+            from rating.results.statistics.analysis import analyse
 
             ratings, assignments = read_tables(folder / "data")
             settings = self.settings(code, excluded)
             on_stage("Comparing the arms")
-            analysis = analyse(ratings, assignments, settings)
+            return analyse(ratings, assignments, settings)
+
+    def _compute(self, code: str, excluded: Mapping[str, str], on_stage: OnStage) -> Computed:
+        from rating.results.report import (
+            checklist_tables,
+            methods_text,
+            results_text,
+            study_facts,
+        )
+        from rating.results.statistics.analysis import analysis_tables, analysis_text
+
+        analysis = self._analysis(code, excluded, on_stage)
         on_stage("Writing the texts")
         facts = study_facts(self._database, code)
         return Computed(
-            analysis,
+            analysis.settings,
+            analysis.data_used,
             analysis_tables(analysis),
             f"{analysis_text(analysis).rstrip()}\n",
             methods_text(facts, analysis),
@@ -250,7 +262,7 @@ class Results:
     def _draw(
         self, code: str, excluded: Mapping[str, str], theme: Theme, on_stage: OnStage
     ) -> tuple[FigureFiles, ...]:
-        analysis = self.computed(code, excluded, on_stage).analysis
+        analysis = self._analysis(code, excluded, on_stage)
         on_stage("Drawing the figures")
         with self._tables(code) as folder:
             from rating.results.capsule_contents import StimulusPngs

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from rating import counting
+
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",
@@ -13,8 +15,7 @@ _MONTHS: Final = (
 
 def counted(count: int, one: str, many: str = "") -> str:
     """Return a number with its noun: "1 rater", "3 raters", "no raters"."""
-    noun = one if count == 1 else many or f"{one}s"
-    return f"{count or 'no'} {noun}"
+    return counting.counted(count, one, many) if count else f"no {many or f'{one}s'}"
 
 
 def was(count: int) -> str:

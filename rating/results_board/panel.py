@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import jinja2
 
-from rating.board.panel import WEB, counted, show_seconds, show_time
+from rating.board.panel import WEB, show_seconds, show_time
+from rating.counting import counted
 from rating.results.statistics.finding import Table
 
 _LONG: Final = 18

@@ -46,7 +46,7 @@ class ResultsScreen:
         groups = _grouped(shown)
         return {
             "main": render(
-                "main.html", **shared, tables=main, data_used=computed.analysis.data_used,
+                "main.html", **shared, tables=main, data_used=computed.data_used,
                 findings=computed.findings, has_plan=settings.has_plan,
                 primary=settings.primary_question,
             ),

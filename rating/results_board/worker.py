@@ -1,4 +1,4 @@
-"""Computes results beside the requests of raters: one study after the other, in a thread."""
+"""Has results computed beside the requests of raters: one study after the other."""
 
 import dataclasses
 import threading

@@ -111,6 +111,13 @@ class Database:
         """The URL, its password hidden."""
         return self._engine.url.render_as_string(hide_password=True)
 
+    def address(self) -> str:
+        """Return the URL with its password and an absolute file, for a process of this program."""
+        url = self._engine.url
+        if self.is_sqlite:
+            url = url.set(database=str(Path(str(url.database)).absolute()))
+        return url.render_as_string(hide_password=False)
+
     @property
     def is_sqlite(self) -> bool:
         """Whether this is SQLite."""

@@ -11,6 +11,7 @@ from PIL import Image
 from data.errors import ImageReadError, ProvenanceError
 from data.images import decode_rgb
 from data.provenance import Provenance, read_provenance
+from rating.counting import counted
 from rating.errors import StimulusError
 from rating.study.file_index import FileIndex
 from rating.study.image_table import ImageRow, ImageTable, read_image_table
@@ -283,6 +284,6 @@ def _notes(
         if name not in used and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
     ]
     if left:
-        count = "1 image is" if len(left) == 1 else f"{len(left)} images are"
+        count = counted(len(left), "image is", "images are")
         notes.append(f"{count} not in the CSV and left out: {named(left)}.")
     return notes

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from rating.counting import counted
 from rating.errors import NotReadyError
 from rating.storage.events import record_event
 from rating.storage.models import (
@@ -102,7 +103,7 @@ def problem_report(code: str, problems: Sequence[Problem]) -> str:
         f"  {problem.where}: {problem.message}" if problem.where else f"  {problem.message}"
         for problem in problems
     )
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    count = counted(len(problems), "problem")
     return "\n".join((f"Study {code} cannot be opened yet, {count}:", *lines))
 
 

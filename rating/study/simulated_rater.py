@@ -1,12 +1,12 @@
 """A simulated rater: what it answers to an item, drawn from a planted truth."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rating.study.planted import NORMAL, PlantedOrigin, PlantedPreference, PlantedScale, Truth
 from rating.study.seeded import Draws
+from rating.study.unblinding import ShownItem
 
 SPECIALTY: Final = "Simulated"  # by which everybody knows them, in every export
 _REMARKS: Final = (
@@ -28,35 +28,6 @@ _MEDIAN_SECOND_MS: Final = 4_000
 _TIME_SPREAD: Final = 0.45  # of the logarithm of a time
 _ROUTINE: Final = 0.35  # share of the time that practice saves in the end
 _ITEMS_TO_ROUTINE: Final = 15
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ShownPicture:
-    """A picture in a slot; `arm` is None in practice and checks, `name` tells it from others."""
-
-    slot: int
-    arm: str | None
-    is_real: bool
-    name: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ShownItem:
-    """What is on an item's screen, as the coordinator's side knows it.
-
-    Args:
-        kind:     "main", "practice", "repeat" or "check".
-        position: From 0.
-        prompt:   Code of the prompt.
-        pictures: In the order of their slots.
-        expected: Of a check: question code -> accepted values.
-    """
-
-    kind: str
-    position: int
-    prompt: str
-    pictures: tuple[ShownPicture, ...]
-    expected: Mapping[str, Sequence[int]]
 
 
 class SimulatedRater:

@@ -9,8 +9,7 @@ answers were drawn from is returned, and kept nowhere in the database.
 import dataclasses
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -20,23 +19,13 @@ from rating.errors import RehearsalError
 from rating.precision import TYPICAL, Components
 from rating.storage.database import Database
 from rating.storage.events import record_event
-from rating.storage.models import (
-    Arm,
-    Assignment,
-    AssignmentSlot,
-    Event,
-    Item,
-    Prompt,
-    Rater,
-    Stimulus,
-    Study,
-)
+from rating.storage.models import Event, Rater, Study
 from rating.study import unblinding
 from rating.study.desk import RatingDesk
 from rating.study.lookup import claim_study, current_protocol, find_study
 from rating.study.planted import Truth, plant
 from rating.study.protocol import Protocol
-from rating.study.simulated_rater import SPECIALTY, ShownItem, ShownPicture, SimulatedRater
+from rating.study.simulated_rater import SPECIALTY, SimulatedRater
 from rating.study.studies import Studies
 from rating.study.submission import read_submission
 
@@ -206,7 +195,8 @@ def _take_part(
     state = desk.state(rater_id)
     desk.consent(rater_id, state["consent"]["sha256"], rater.is_independent)
     state = desk.profile(rater_id, SPECIALTY, rater.years_experience)
-    shown = _shown_items(database, code, rater_id)
+    with database.read() as session:
+        shown = unblinding.shown_items(session, find_study(session, code), rater_id)
     while state["phase"] in ("practice", "rating"):
         item = state["item"]
         request = rater.request(item, shown[item["token"]])
@@ -221,36 +211,3 @@ def _take_part(
             state = desk.answer(rater_id, read_submission(request)).state
     desk.closing(rater_id, rater.closing_remark)
     return len(shown)
-
-
-def _shown_items(database: Database, code: str, rater_id: int) -> dict[str, ShownItem]:
-    """Return what each of a rater's items shows, by the token of the assignment."""
-    with database.read() as session:
-        study = find_study(session, code)
-        unblinding.require_unblinded(study)
-        slots = session.execute(
-            select(
-                AssignmentSlot.assignment_id, AssignmentSlot.slot, Stimulus.pixel_sha256,
-                Arm.code, Arm.is_real, Stimulus.expected,
-            )
-            .join(Assignment, Assignment.id == AssignmentSlot.assignment_id)
-            .join(Stimulus, Stimulus.id == AssignmentSlot.stimulus_id)
-            .outerjoin(Arm, Arm.id == Stimulus.arm_id)
-            .where(Assignment.rater_id == rater_id)
-            .order_by(AssignmentSlot.assignment_id, AssignmentSlot.slot)
-        )  # fmt: skip
-        pictures: dict[int, list[ShownPicture]] = defaultdict(list)
-        expected: dict[int, dict[str, Sequence[int]]] = {}
-        for assignment_id, slot, pixels, arm, is_real, accepted in slots:
-            pictures[assignment_id].append(ShownPicture(slot, arm, bool(is_real), pixels[:16]))
-            expected[assignment_id] = accepted or {}
-        items = session.execute(
-            select(Assignment.id, Assignment.token, Assignment.position, Item.kind, Prompt.code)
-            .join(Item, Item.id == Assignment.item_id)
-            .join(Prompt, Prompt.id == Item.prompt_id)
-            .where(Assignment.rater_id == rater_id)
-        )
-        return {
-            token: ShownItem(kind, position, prompt, tuple(pictures[id_]), expected[id_])
-            for id_, token, position, kind, prompt in items
-        }

@@ -1,12 +1,12 @@
-"""The one place that joins stimuli and answers with arms to read results out.
+"""The one place that joins stimuli, and what raters are shown, with arms, to read results out.
 
 A main study names arms and gives values only when it is locked: the coordinator has the images and
 could join the two. A pilot, marked as one everywhere, may be read at any time after opening.
 """
 
 import dataclasses
-import datetime
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -14,14 +14,11 @@ from sqlalchemy.orm import Session
 
 from rating.errors import UnblindingError
 from rating.storage.models import (
-    Answer,
     Arm,
     Assignment,
     AssignmentSlot,
     Item,
     Prompt,
-    Question,
-    Rater,
     Stimulus,
     Study,
 )
@@ -37,40 +34,6 @@ class ArmView:
     code: str
     label: str
     is_real: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class UnblindedAnswer:
-    """An answer with the arm of the picture it is about.
-
-    Args:
-        rater_code:      For example "R01".
-        item_id:         Of the item; a repeat has its own.
-        item_kind:       "main", "repeat" or "check".
-        repeat_of_id:    Item that is repeated, None for others.
-        position:        Place in the rater's order, practice included, from 0.
-        prompt_code:     Of the item's prompt.
-        question_code:   For example "realism".
-        value:           None where `is_cannot_judge`.
-        is_cannot_judge: Whether *cannot judge* was answered.
-        arm_code:        Of the picture; of a preference, of the picture preferred. "" where a
-                         preference names none, and for checks.
-        stimulus_id:     Likewise, None where a preference names none.
-        saved_at:        When the answer was last saved.
-    """
-
-    rater_code: str
-    item_id: int
-    item_kind: str
-    repeat_of_id: int | None
-    position: int
-    prompt_code: str
-    question_code: str
-    value: int | None
-    is_cannot_judge: bool
-    arm_code: str
-    stimulus_id: int | None
-    saved_at: datetime.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +66,35 @@ class UnblindedStimulus:
     selection_rule: str
     candidate_count: int
     png_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture in a slot; `arm` is None in practice and checks, `name` tells it from others."""
+
+    slot: int
+    arm: str | None
+    is_real: bool
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShownItem:
+    """What is on an item's screen, as the coordinator's side knows it.
+
+    Args:
+        kind:     "main", "practice", "repeat" or "check".
+        position: From 0.
+        prompt:   Code of the prompt.
+        pictures: In the order of their slots.
+        expected: Of a check: question code -> accepted values.
+    """
+
+    kind: str
+    position: int
+    prompt: str
+    pictures: tuple[ShownPicture, ...]
+    expected: Mapping[str, Sequence[int]]
 
 
 def require_unblinded(study: Study) -> None:
@@ -188,59 +180,37 @@ def _seed(provenance: dict[str, Any]) -> int | None:
     return int(text) if is_whole and int(text) < 2**64 else None
 
 
-def unblinded_answers(session: Session, study: Study) -> Iterator[UnblindedAnswer]:
-    """Yield every answer that stands, but those of practice, by rater and position.
+def shown_items(session: Session, study: Study, rater_id: int) -> dict[str, ShownItem]:
+    """Return what each item of one of a study's raters shows, by the token of the assignment.
 
     Raises:
-        UnblindingError: See `require_unblinded`; raised before the first answer is yielded.
+        UnblindingError: See `require_unblinded`.
     """
     require_unblinded(study)
-    return _answers(session, study, arms_of_stimuli(session, study))
-
-
-def _answers(
-    session: Session, study: Study, arm_of: dict[int, str]
-) -> Iterator[UnblindedAnswer]:
-    # Of a preference the picture is the one in the slot that was chosen, else the only one.
-    chosen = (
-        select(AssignmentSlot.stimulus_id)
-        .where(
-            AssignmentSlot.assignment_id == Answer.assignment_id,
-            (Question.kind == "scale") | (AssignmentSlot.slot == Answer.value - 1),
+    own = (Assignment.study_id == study.id, Assignment.rater_id == rater_id)
+    slots = session.execute(
+        select(
+            AssignmentSlot.assignment_id, AssignmentSlot.slot, Stimulus.pixel_sha256,
+            Arm.code, Arm.is_real, Stimulus.expected,
         )
-        .order_by(AssignmentSlot.slot)
-        .limit(1)
-        .correlate(Answer, Question)
-        .scalar_subquery()
+        .join(Assignment, Assignment.id == AssignmentSlot.assignment_id)
+        .join(Stimulus, Stimulus.id == AssignmentSlot.stimulus_id)
+        .outerjoin(Arm, Arm.id == Stimulus.arm_id)
+        .where(*own)
+        .order_by(AssignmentSlot.assignment_id, AssignmentSlot.slot)
+    )  # fmt: skip
+    pictures: dict[int, list[ShownPicture]] = defaultdict(list)
+    expected: dict[int, dict[str, Sequence[int]]] = {}
+    for assignment_id, slot, pixels, arm, is_real, accepted in slots:
+        pictures[assignment_id].append(ShownPicture(slot, arm, bool(is_real), pixels[:16]))
+        expected[assignment_id] = accepted or {}
+    items = session.execute(
+        select(Assignment.id, Assignment.token, Assignment.position, Item.kind, Prompt.code)
+        .join(Item, Item.id == Assignment.item_id)
+        .join(Prompt, Prompt.id == Item.prompt_id)
+        .where(*own)
     )
-    rows = session.execute(
-        select(Rater.code, Item, Assignment.position, Prompt.code, Question, Answer, chosen)
-        .join(Assignment, Answer.assignment_id == Assignment.id)
-        .join(Rater, Assignment.rater_id == Rater.id)
-        .join(Item, Assignment.item_id == Item.id)
-        .join(Prompt, Item.prompt_id == Prompt.id)
-        .join(Question, Answer.question_id == Question.id)
-        .where(
-            Answer.study_id == study.id, Item.kind != "practice", Rater.is_audit.is_(False)
-        )
-        .order_by(Rater.code, Assignment.position, Question.position)
-        .execution_options(yield_per=_ROWS_AT_ONCE)
-    )
-    for rater_code, item, position, prompt_code, question, answer, stimulus_id in rows:
-        # A question about several pictures at once is about none of them.
-        is_about_all = item.display == "side_by_side" and question.kind == "scale"
-        about = None if is_about_all else stimulus_id
-        yield UnblindedAnswer(
-            rater_code=rater_code,
-            item_id=item.id,
-            item_kind=item.kind,
-            repeat_of_id=item.repeat_of_id,
-            position=position,
-            prompt_code=prompt_code,
-            question_code=question.code,
-            value=answer.value,
-            is_cannot_judge=answer.is_cannot_judge,
-            arm_code=arm_of.get(about, "") if about is not None else "",
-            stimulus_id=about,
-            saved_at=answer.saved_at,
-        )
+    return {
+        token: ShownItem(kind, position, prompt, tuple(pictures[id_]), expected[id_])
+        for id_, token, position, kind, prompt in items
+    }

@@ -1,17 +1,9 @@
 // Hands what buttons ask to Python, fetches downloads so that an error keeps the page, and copies.
-const SEEN_AGAIN_MS = 1500;
 const BUSY_AT_MOST_MS = 60_000;
 const LOCK_TRIES = 60;
 const LOCK_WAIT_MS = 150;
-const page = element.closest("#results") ?? document;
-let focusedKey = null;
 
 // ---- asking Python --------------------------------------------------------------------------
-
-function setBusy(button, is) {
-  button.toggleAttribute("aria-busy", is);
-  page.classList.toggle("s-busy", is);
-}
 
 function say(text, isNote = false) {
   const box = page.querySelector("#results-message .s-message");
@@ -30,13 +22,7 @@ function say(text, isNote = false) {
 function ask(button) {
   // A second press is none while the first one is not answered.
   if (page.classList.contains("s-busy")) return;
-  setBusy(button, true);
-  const end = () => document.dispatchEvent(new CustomEvent("results-answered"));
-  const patience = setTimeout(end, BUSY_AT_MOST_MS);
-  document.addEventListener("results-answered", () => {
-    clearTimeout(patience);
-    setBusy(button, false);
-  }, { once: true });
+  beBusy(button, BUSY_AT_MOST_MS);
   const values = {};
   for (const input of button.closest("form")?.querySelectorAll("input[name]") ?? []) values[input.name] = input.value;
   trigger("click", { action: button.dataset.action, id: button.dataset.id ?? "", values: JSON.stringify(values) });
@@ -68,20 +54,13 @@ async function download(link) {
 
 // ---- what Python need not know ----------------------------------------------------------------
 
-async function copy(button) {
+function copy(button) {
   const source = document.getElementById(button.dataset.copy);
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(source.value);
-    button.textContent = "Copied";
-  } catch {
-    // No clipboard without https: what is to be copied is shown and selected instead.
+  copyText(button, source.value, () => {
     source.hidden = false;
     source.rows = 12;
     source.select();
-    button.textContent = "Selected: press Ctrl+C";
-  }
-  setTimeout(() => { button.textContent = label; }, 2500);
+  });
 }
 
 // The lock is a screen of the Study tab: go there as a person would.
@@ -123,34 +102,10 @@ element.addEventListener("click", (event) => {
   else if (button.dataset.lock) goToLock(button.dataset.lock);
   else if ("close" in button.dataset) button.closest(".s-message").hidden = true;
 });
-// Enter in a field does what the form's main button does, and never leaves the page.
 element.addEventListener("submit", (event) => event.preventDefault());
-element.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !event.target.matches("form input[type=text]")) return;
-  event.preventDefault();
-  const button = event.target.form.querySelector(".s-primary[data-action]");
-  if (button) ask(button);
-});
-element.addEventListener("focusin", (event) => { focusedKey = event.target.dataset.key ?? null; });
-document.addEventListener("focusin", (event) => { if (!element.contains(event.target)) focusedKey = null; });
+askOnEnter("form input[type=text]");
 
 watch("value", () => {
-  const message = element.querySelector(".s-message");
-  if (message) {
-    document.dispatchEvent(new CustomEvent("results-answered"));
-    if (!message.hidden) message.scrollIntoView({ block: "nearest" });
-  }
-  if (focusedKey === null || element.contains(document.activeElement)) return;
-  element.querySelector(`[data-key="${CSS.escape(focusedKey)}"]`)?.focus({ preventScroll: true });
+  noticeAnswer();
+  giveBackFocus();
 });
-
-// The tab is drawn when it comes into sight, and again when something may have happened meanwhile.
-if (element.querySelector("[data-watch]")) {
-  let seenAt = -Infinity;
-  const look = () => {
-    if (Date.now() - seenAt < SEEN_AGAIN_MS || page.classList.contains("s-busy")) return;
-    seenAt = Date.now();
-    trigger("click", { action: "seen", id: "", values: "{}" });
-  };
-  new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) look(); }).observe(page);
-}

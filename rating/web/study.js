@@ -1,9 +1,6 @@
 // Hands what buttons ask to Python, with the values of the form around them, and looks after what
 // Python need not know: boxes ticked together, parts of a form that depend on a choice, copying.
-const SEEN_AGAIN_MS = 1500;
 const BUSY_AT_MOST_MS = 180_000;
-const page = element.closest("#study") ?? document;
-let focusedKey = null;
 
 // ---- values of a form -----------------------------------------------------------------------
 
@@ -66,11 +63,6 @@ function giveBackTyped() {
 
 // ---- asking Python --------------------------------------------------------------------------
 
-function setBusy(button, is) {
-  button.toggleAttribute("aria-busy", is);
-  page.classList.toggle("s-busy", is);
-}
-
 function fail(text) {
   const box = page.querySelector("#study-message .s-message");
   if (!box) return;
@@ -82,7 +74,7 @@ function fail(text) {
 }
 
 const answered = () => new Promise((resolve) => {
-  document.addEventListener("study-answered", () => setTimeout(resolve), { once: true });
+  document.addEventListener(ANSWERED, () => setTimeout(resolve), { once: true });
 });
 
 async function ask(button) {
@@ -93,14 +85,8 @@ async function ask(button) {
   if (button.dataset.confirm && !(await confirmed(button.dataset.confirm, button.dataset.yes))) return;
   const dirty = page.querySelector("form.s-dirty[data-dirty]");
   if (dirty && !button.closest("form.s-dirty") && !(await confirmed(dirty.dataset.dirty, "Leave"))) return;
-  setBusy(button, true);
+  beBusy(button, BUSY_AT_MOST_MS);
   keepTyped(button);
-  const end = () => document.dispatchEvent(new CustomEvent("study-answered"));
-  const patience = setTimeout(end, BUSY_AT_MOST_MS);
-  document.addEventListener("study-answered", () => {
-    clearTimeout(patience);
-    setBusy(button, false);
-  }, { once: true });
   const form = button.closest("form");
   let values = {};
   try {
@@ -108,7 +94,7 @@ async function ask(button) {
     for (const shared of page.querySelectorAll("form[data-with]")) Object.assign(values, await valuesOf(shared));
     if (form) Object.assign(values, await valuesOf(form));
   } catch {
-    end();
+    endBusy();
     fail("The file could not be sent: the connection broke off, or it is larger than this server takes. Nothing was changed; try again, or use a folder on the server.");
     return;
   }
@@ -194,18 +180,11 @@ function moveItem(button) {
 
 const addressOf = (path) => new URL(path, location.href).href;
 
-async function copy(button, text) {
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    // No clipboard without https: what is to be copied is selected instead.
+function copy(button, text) {
+  copyText(button, text, () => {
     const shown = button.closest("li, p")?.querySelector("code");
     if (shown) getSelection().selectAllChildren(shown);
-    button.textContent = "Selected: press Ctrl+C";
-  }
-  setTimeout(() => { button.textContent = label; }, 2500);
+  });
 }
 
 // The frame keeps the width of the device that it plays, drawn smaller where there is less room.
@@ -270,18 +249,12 @@ element.addEventListener("click", (event) => {
     copy(button, lines.join("\n"));
   } else if ("close" in button.dataset) button.closest(".s-message").hidden = true;
 });
-// Enter in a field does what the form's main button does, and never leaves the page.
 element.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.target.querySelector(".s-primary[data-action]");
   if (button && !button.disabled) ask(button);
 });
-element.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !event.target.matches("form input:not([type=checkbox], [type=radio], [type=file])")) return;
-  event.preventDefault();
-  const button = event.target.form.querySelector(".s-primary[data-action]");
-  if (button && !button.disabled) ask(button);
-});
+askOnEnter("form input:not([type=checkbox], [type=radio], [type=file])");
 element.addEventListener("input", (event) => {
   event.target.form?.classList.add("s-dirty");
   if (event.target.matches("[data-item] [name=text]")) {
@@ -291,30 +264,11 @@ element.addEventListener("input", (event) => {
   countTicks();
   showParts();
 });
-element.addEventListener("focusin", (event) => { focusedKey = event.target.dataset.key ?? null; });
-document.addEventListener("focusin", (event) => { if (!element.contains(event.target)) focusedKey = null; });
 
 watch("value", () => {
-  const message = element.querySelector(".s-message");
-  if (message) {
-    document.dispatchEvent(new CustomEvent("study-answered"));
-    markFaults();
-    if (!message.hidden) message.scrollIntoView({ block: "nearest" });
-  }
+  if (noticeAnswer()) markFaults();
   giveBackTyped();
   dress();
-  if (focusedKey === null || element.contains(document.activeElement)) return;
-  element.querySelector(`[data-key="${CSS.escape(focusedKey)}"]`)?.focus({ preventScroll: true });
+  giveBackFocus();
 });
-
-// The tab is drawn when it comes into sight, and again when something may have happened meanwhile.
-if (element.querySelector("[data-watch]")) {
-  let seenAt = -Infinity;
-  const look = () => {
-    if (Date.now() - seenAt < SEEN_AGAIN_MS || page.classList.contains("s-busy")) return;
-    seenAt = Date.now();
-    trigger("click", { action: "seen", id: "", values: "{}" });
-  };
-  new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) look(); }).observe(page);
-}
 dress();

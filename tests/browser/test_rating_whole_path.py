@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 from rating.errors import UnblindingError
 from rating.storage.database import Database, sqlite_url
 from rating.study.lookup import find_study
-from rating.study.unblinding import arms, unblinded_answers
+from rating.study.unblinding import arms
 from tests.drawings import write_dataset
 from tests.leaky_app import LEAKS, SWITCH
 from tests.rating_browser import LAPTOP, PHONE, RatingServer, Seat, rated
@@ -227,7 +227,9 @@ def test_the_audit_fails_on_it_with_a_leak(server: BuiltServer, leak: str):
     assert "FAILED" in said
 
 
-def test_the_lock_ends_it_and_names_the_arms(server: BuiltServer, browser: Browser):
+def test_the_lock_ends_it_and_names_the_arms(
+    server: BuiltServer, browser: Browser, tmp_path: Path
+):
     home, code = str(server.home), server.study
     database = Database.open(sqlite_url(server.home))
     with database.read() as session, pytest.raises(UnblindingError):
@@ -237,9 +239,12 @@ def test_the_lock_ends_it_and_names_the_arms(server: BuiltServer, browser: Brows
         study = find_study(session, code)
         assert study.root_hash and study.root_hash in said
         assert [arm.code for arm in arms(session, study)] == ["tiny-a", "tiny-b", "real"]
-        answers = list(unblinded_answers(session, study))
     database.close()
+    run("rating", "export", code, "--out", str(tmp_path / "data"), "--no-excel", "--home", home)
+    with (tmp_path / "data" / "ratings_long.csv").open(encoding="utf-8", newline="") as file:
+        answers = [row for row in csv.DictReader(file) if row["item_kind"] != "practice"]
     # Three raters, twenty items, three questions; the raters of the audits are not among them.
     assert len(answers) == 3 * 20 * 3
+    assert {row["arm"] for row in answers} == {"tiny-a", "tiny-b", "real"}
     run("rating", "verify", code, "--home", home)
     run("rating", "lock", code, "--confirm", "Whole path", "--home", home, status=2)

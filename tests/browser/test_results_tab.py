@@ -23,10 +23,10 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
 from rating.__main__ import main
 from rating.storage.database import Database, sqlite_url
 from rating.study.studies import Studies
-from tests.browser.conftest import PATIENCE_MS, WatchedPage
+from tests.rating_browser import signed_in, watched_page
 from tests.rating_study import ARMS, FINDINGS, enrol, invite
 from tests.results_study import unsynced, write_answered_study
-from tests.server import ROOT, coordinator_token, running_app
+from tests.server import ROOT, running_app
 
 SMALL = (3, 2, 3, 3)  # raters, arms, prompts, real images
 IMAGES = ROOT / "docs" / "images"
@@ -66,27 +66,14 @@ def app_url(home: Path, codes: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def coordinator(browser: Browser, app_url: str, home: Path) -> Iterator[BrowserContext]:
-    """A browser that signed in by the link that the server prints."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.goto(f"{app_url}/coordinator/{coordinator_token(home)}")
-    page.locator("#enter").click()
-    page.wait_for_selector("#generate-button")
-    page.close()
-    yield context
-    context.close()
+    with signed_in(browser, app_url, home) as context:
+        yield context
 
 
 @pytest.fixture
 def page(coordinator: BrowserContext, app_url: str) -> Iterator[Page]:
-    watched = WatchedPage(coordinator.new_page())
-    watched.page.goto(app_url)
-    watched.page.wait_for_selector("#generate-button")
-    yield watched.page
-    watched.page.close()
-    assert watched.complaints == []
-    assert watched.foreign == []
+    with watched_page(coordinator, app_url) as page:
+        yield page
 
 
 def open_tab(page: Page) -> None:

@@ -16,9 +16,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from data.study_inbox import StudyInbox, Submission
-from tests.browser.conftest import PATIENCE_MS, WatchedPage
+from tests.rating_browser import signed_in, watched_page
 from tests.rating_study import draw
-from tests.server import coordinator_token, running_app
+from tests.server import running_app
 from tests.unit.test_study_inbox import generated
 
 WIDTHS_PX = (390, 820, 1440)
@@ -81,27 +81,14 @@ def app_url(home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def coordinator(browser: Browser, app_url: str, home: Path) -> Iterator[BrowserContext]:
-    """A browser that signed in by the link that the server prints."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.goto(f"{app_url}/coordinator/{coordinator_token(home)}")
-    page.locator("#enter").click()
-    page.wait_for_selector("#generate-button")
-    page.close()
-    yield context
-    context.close()
+    with signed_in(browser, app_url, home) as context:
+        yield context
 
 
 @pytest.fixture
 def page(coordinator: BrowserContext, app_url: str) -> Iterator[Page]:
-    watched = WatchedPage(coordinator.new_page())
-    watched.page.goto(app_url)
-    watched.page.wait_for_selector("#generate-button")
-    yield watched.page
-    watched.page.close()
-    assert watched.complaints == []
-    assert watched.foreign == []
+    with watched_page(coordinator, app_url) as page:
+        yield page
 
 
 def open_tab(page: Page) -> None:

@@ -4,6 +4,7 @@ tells neither arms nor values; a main study names arms after its lock alone, and
 changes any more.
 """
 
+import csv
 import dataclasses
 import datetime
 import hashlib
@@ -13,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
@@ -28,6 +30,7 @@ from rating.errors import (
     StudyStateError,
     UnblindingError,
 )
+from rating.results.export import export_study
 from rating.storage.database import Database
 from rating.storage.models import (
     Answer,
@@ -774,12 +777,17 @@ def test_a_study_whose_events_were_changed_cannot_be_locked(
     assert studies.summary(code).status == "open"
 
 
-def readings(database: Database, code: str) -> list[unblinding.UnblindedAnswer]:
-    with database.read() as session:
-        return list(unblinding.unblinded_answers(session, find_study(session, code)))
+def readings(database: Database, code: str, folder: Path) -> list[dict[str, str]]:
+    """Returns the answers of a study as its export tells them."""
+    folder /= f"export-{next(_numbers)}"
+    export_study(database, code, folder, has_excel=False)
+    with (folder / "ratings_long.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_a_main_study_names_arms_only_after_its_lock(studies: Studies, database: Database):
+def test_a_main_study_names_arms_only_after_its_lock(
+    studies: Studies, database: Database, tmp_path: Path
+):
     code = write_draft(database, 2, 4, 2, 0)
     with pytest.raises(UnblindingError, match="draft"):
         studies.arms(code)
@@ -787,14 +795,14 @@ def test_a_main_study_names_arms_only_after_its_lock(studies: Studies, database:
     studies.invite(code)
     arm_of = dict(arm_codes(database, code))
     rate(database, code, "R01", lambda item: 3)
-    for read in (lambda: studies.arms(code), lambda: readings(database, code)):
+    for read in (lambda: studies.arms(code), lambda: readings(database, code, tmp_path)):
         with pytest.raises(UnblindingError, match="main study that is open"):
             read()
     studies.lock(code, TITLE)
     assert [arm.code for arm in studies.arms(code)] == [ARMS[1], ARMS[0], "real"]
-    found = readings(database, code)
+    found = readings(database, code, tmp_path)
     assert len(found) == 10 * 3
-    assert all(each.arm_code == arm_of[each.stimulus_id] for each in found)
+    assert all(each["arm"] == arm_of[int(each["stimulus_id"])] for each in found)
 
 
 def arm_codes(database: Database, code: str) -> list[tuple[int, str]]:
@@ -805,21 +813,42 @@ def arm_codes(database: Database, code: str) -> list[tuple[int, str]]:
         return [(each.id, each.arm.code if each.arm else "") for each in stimuli]
 
 
-def test_a_pilot_may_be_read_while_it_is_open(studies: Studies, database: Database):
+def test_a_rater_s_pictures_are_told_as_their_arms_are(studies: Studies, database: Database):
+    code, other = write_draft(database, 2, 4, 2, 0), write_draft(database, 2, 4, 2, 0)
+    for each in (code, other):
+        studies.open(each)
+        studies.invite(each)
+        rate(database, each, "R01", lambda item: 3)
+    raters = {each: rows(database, Rater, each)[0].id for each in (code, other)}
+    with database.read() as session, pytest.raises(UnblindingError, match="that is open"):
+        unblinding.shown_items(session, find_study(session, code), raters[code])
+    studies.lock(code, TITLE)
+    with database.read() as session:
+        study = find_study(session, code)
+        shown = unblinding.shown_items(session, study, raters[code])
+        # The lock of a study opens it alone.
+        assert unblinding.shown_items(session, study, raters[other]) == {}
+    arms = Counter(picture.arm for each in shown.values() for picture in each.pictures)
+    assert arms == {ARMS[0]: 4, ARMS[1]: 4, "real": 2}
+
+
+def test_a_pilot_may_be_read_while_it_is_open(
+    studies: Studies, database: Database, tmp_path: Path
+):
     code = write_study(database, 2, 4, 2, 0, kind="pilot")
     studies.invite(code)
     rate(database, code, "R01", lambda item: 4)
-    assert {each.value for each in readings(database, code)} == {4}
+    assert {each["value"] for each in readings(database, code, tmp_path)} == {"4"}
 
 
 def test_a_preference_is_read_as_the_picture_in_the_slot_chosen(
-    studies: Studies, database: Database
+    studies: Studies, database: Database, tmp_path: Path
 ):
     code = write_study(database, 3, 4, 0, 0, display="side_by_side", kind="pilot")
     studies.invite(code)
     rate(database, code, "R01", lambda item: 1)
     # `rate` puts the picture that came last, that of the last arm, into the first slot.
-    assert {each.arm_code for each in readings(database, code)} == {ARMS[2]}
+    assert {each["arm"] for each in readings(database, code, tmp_path)} == {ARMS[2]}
 
 
 # The quick study

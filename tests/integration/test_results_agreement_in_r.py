@@ -4,14 +4,8 @@ Preferences need base R alone, agreement the package psych. Without R the tests 
 reason; where `CI` is set they fail instead. A package that is missing leaves its tests out.
 """
 
-import csv
 import itertools
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,36 +13,7 @@ import pytest
 from rating.results.statistics.intraclass import intraclass, squares_of
 from rating.results.statistics.kappa import cohen
 from rating.results.statistics.luce import Choices, clustered, design, fit
-
-InR = Callable[[str, Mapping[str, Sequence[object]]], list[float]]
-
-READ = "d <- read.csv('d.csv')\n"
-TELL = "\ncat('[', paste(format(result, digits = 15), collapse = ','), ']')\n"
-
-
-@pytest.fixture
-def in_r(tmp_path: Path) -> InR:
-    """Returns what R code puts into `result`, a vector of numbers, for a table `d`."""
-    if shutil.which("Rscript") is None:
-        reason = "Rscript is not installed: apt-get install r-base-core"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-    def run(code: str, columns: Mapping[str, Sequence[object]]) -> list[float]:
-        with (tmp_path / "d.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        done = subprocess.run(
-            ["Rscript", "--vanilla", "-e", READ + code + TELL], cwd=tmp_path, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
-        if "there is no package called" in done.stderr:
-            pytest.skip(done.stderr.strip().splitlines()[0])
-        assert done.returncode == 0, done.stderr
-        numbers: list[float] = json.loads(done.stdout)
-        return numbers
-
-    return run
+from tests.results_in_r import InR
 
 
 @pytest.mark.parametrize(("units", "raters", "spread"), [(6, 4, 1.0), (30, 3, 0.2), (50, 8, 0.0)])

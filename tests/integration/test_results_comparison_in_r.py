@@ -4,12 +4,6 @@ Base R suffices, but for one test that asks lmerTest. Without R the tests are le
 reason; where `CI` is set they fail instead.
 """
 
-import csv
-import json
-import os
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
 
@@ -18,33 +12,6 @@ from rating.results.statistics.crossed import Layout, mean_squares
 from rating.results.statistics.descriptive import descriptives
 from rating.results.statistics.rank import rank_tests
 from tests.results_ratings import answer, ratings_of, settings_of
-
-READ = "d <- read.csv('d.csv', stringsAsFactors = TRUE)\n"
-TELL = "\ncat('[', paste(format(result, digits = 15), collapse = ','), ']')\n"
-
-
-@pytest.fixture
-def in_r(tmp_path):
-    """Returns what R code puts into `result`, a vector of numbers, for a table `d`."""
-    if shutil.which("Rscript") is None:
-        reason = "Rscript is not installed: apt-get install r-base-core"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-    def run(code, columns):
-        with (tmp_path / "d.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        done = subprocess.run(
-            ["Rscript", "--vanilla", "-e", READ + code + TELL], cwd=tmp_path, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
-        if "there is no package called" in done.stderr:
-            pytest.skip(done.stderr.strip().splitlines()[0])
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
 
 
 def drawn(seed, raters, prompts, arms="ab", hole=0.0):

@@ -4,12 +4,6 @@ Base R suffices, but for one test that asks pROC. Without R the tests are left o
 where `CI` is set they fail instead.
 """
 
-import csv
-import json
-import os
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
 
@@ -17,10 +11,8 @@ from rating.results.statistics.detection import detections
 from rating.results.statistics.roc import UNSEEN, Judged, area, covariance
 from tests.results_ratings import ORIGIN, answer, ratings_of, settings_of
 
-TELL = "\ncat('[', paste(format(result, digits = 15), collapse = ','), ']')\n"
 # The area, and its covariance between raters and arms, from all pairs of images.
 PAIRS = """
-d <- read.csv('d.csv', stringsAsFactors = TRUE)
 raters <- levels(d$rater)
 points <- function(arm) {
   own <- d[d$arm == arm, ]
@@ -39,30 +31,6 @@ areas <- function(all) sapply(all, `[[`, 'area')
 off <- function(m) mean(m[row(m) != col(m)])
 """
 CUTS = [-0.7, 0, 0.5, 1, 1.7]
-
-
-@pytest.fixture
-def in_r(tmp_path):
-    """Returns what R code puts into `result`, a vector of numbers, for a table `d`."""
-    if shutil.which("Rscript") is None:
-        reason = "Rscript is not installed: apt-get install r-base-core"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-    def run(code, columns):
-        with (tmp_path / "d.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        done = subprocess.run(
-            ["Rscript", "--vanilla", "-e", code + TELL], cwd=tmp_path, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
-        if "there is no package called" in done.stderr:
-            pytest.skip(done.stderr.strip().splitlines()[0])
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +66,6 @@ def columns(ratings):
 
 def test_areas_of_raters_are_those_of_the_rank_sum_test(in_r, columns, found):
     code = """
-    d <- read.csv('d.csv')
     result <- c(sapply(c('a', 'b'), function(arm) sapply(unique(d$rater), function(r) {
       x <- d$y[d$arm == arm & d$rater == r]; y <- d$y[d$arm == 'real' & d$rater == r]
       suppressWarnings(wilcox.test(x, y))$statistic / length(x) / length(y)
@@ -112,7 +79,6 @@ def test_areas_of_raters_are_those_of_the_rank_sum_test(in_r, columns, found):
 
 def test_rates_d_prime_and_their_intervals_are_those_of_r(in_r, columns, found):
     code = """
-    d <- read.csv('d.csv')
     one <- function(r) {
       hits <- d$y[d$arm == 'a' & d$rater == r] > 3.5
       real <- d$y[d$arm == 'real' & d$rater == r] < 3.5
@@ -184,7 +150,6 @@ def test_the_difference_of_arms_is_that_of_obuchowski_rockette_by_cov2_and_cov3(
 def test_areas_and_delong_s_covariance_are_those_of_proc(in_r, columns, ratings):
     code = """
     suppressMessages(library(pROC))
-    d <- read.csv('d.csv')
     d <- d[d$arm != 'b', ]
     d <- d[order(d$rater, d$arm, d$prompt), ]
     curves <- lapply(c('R0', 'R1'), function(r) {

@@ -118,7 +118,7 @@ def test_a_pilot_is_never_older_than_its_last_answer(sqlite_database: Database):
     answer_study(sqlite_database, code, 1, items=4)
     second = results.computed(code)
     assert second is not first
-    assert "4 raters" in second.analysis.data_used
+    assert "4 raters" in second.data_used
     Studies(sqlite_database).withdraw(code, "R04", is_erasing=True)
     assert results.computed(code).text == first.text
 

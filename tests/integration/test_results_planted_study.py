@@ -32,9 +32,10 @@ from rating.study.planted import (
     plant,
 )
 from rating.study.protocol import DEFAULT_QUESTIONS, SPECIALTIES, AnalysisPlan
-from rating.study.simulated_rater import ShownItem, ShownPicture, SimulatedRater
+from rating.study.simulated_rater import SimulatedRater
 from rating.study.simulation import rehearse
 from rating.study.studies import Studies
+from rating.study.unblinding import ShownItem, ShownPicture
 from tests.rating_study import ARMS, write_study
 from tests.results_ratings import REALISM, answer, ratings_of
 from tests.results_study import unsynced

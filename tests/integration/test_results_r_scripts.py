@@ -7,7 +7,6 @@ left out, with a reason; where `CI` is set they fail instead.
 
 import csv
 import io
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,6 +25,7 @@ from rating.results.statistics.finding import ArmName
 from rating.results.statistics.tables import read_ratings
 from rating.storage.database import Database, sqlite_url
 from rating.study.lookup import find_study
+from tests.results_in_r import need_r
 from tests.results_ratings import ALIGNMENT, ORIGIN, REALISM, answer, settings_of, write_ratings
 from tests.results_study import write_answered_study
 
@@ -34,18 +34,6 @@ FIGURES = (
     "difference", "low", "high", "standard_error", "df", "p", "p_holm", "low_equivalence",
     "high_equivalence", "p_equivalence",
 )  # fmt: skip
-
-
-def need_r(package=None):
-    """Leaves a test out without R, or fails where CI is set."""
-    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-    if shutil.which("Rscript") is None:
-        give_up("Rscript is not installed: apt-get install r-base-core")
-    if package is not None:
-        asked = f"quit(status = !requireNamespace('{package}', quietly = TRUE))"
-        found = subprocess.run(["Rscript", "--vanilla", "-e", asked], check=False, timeout=60)
-        if found.returncode:
-            give_up(f"The R package {package} is not installed: apt-get install r-cran-{package}")
 
 
 def run_script(folder, name, *arguments):

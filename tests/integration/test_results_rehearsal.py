@@ -38,9 +38,10 @@ from rating.study.planted import (
     plant,
 )
 from rating.study.protocol import DEFAULT_QUESTIONS, SPECIALTIES, Protocol
-from rating.study.simulated_rater import ShownItem, ShownPicture, SimulatedRater
+from rating.study.simulated_rater import SimulatedRater
 from rating.study.simulation import Rehearsal, rehearse
 from rating.study.studies import Studies
+from rating.study.unblinding import ShownItem, ShownPicture
 from tests.rating_database import (
     database,
     database_url,

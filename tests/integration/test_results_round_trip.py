@@ -53,6 +53,7 @@ from tests.rating_database import (
     sqlite_database,
 )
 from tests.rating_study import SIZE_PX, invite, offered
+from tests.results_in_r import need_r
 from tests.results_study import answer_as, truth_of, unsynced, write_answered_study
 
 __all__ = ["database", "database_url", "postgres_server", "postgres_template", "sqlite_database"]
@@ -489,14 +490,6 @@ def compare(told: Rows, expected: Rows) -> None:
         assert row == {name: right[name] for name in row}, number
 
 
-def is_r_there() -> bool:
-    if shutil.which("Rscript"):
-        return True
-    if os.environ.get("CI"):
-        pytest.fail("Rscript was not found (CI is set, so this must not be skipped)")
-    pytest.skip("Rscript was not found: install R to check that it reads exports exactly")
-
-
 DUMP = r"""
 # Writes every table as one line a cell: NA or the bytes of its text, in hexadecimal digits.
 shown <- function(column) {
@@ -579,7 +572,7 @@ def test_scribbled_texts_come_back_from_pandas_as_the_database_has_them(
 def test_scribbled_texts_come_back_from_r_as_the_database_has_them(
     scribbled: tuple[Database, str, Path]
 ) -> None:
-    is_r_there()
+    need_r()
     database, code, folder = scribbled
     tables, expected = read_with_r(folder), expected_tables(database, code)
     for file, rows in expected.items():
@@ -593,7 +586,7 @@ def test_scribbled_texts_come_back_from_r_as_the_database_has_them(
 def test_an_ordinary_main_study_comes_back_from_pandas_and_r(
     sqlite_database: Database, tmp_path: Path, display: str
 ) -> None:
-    is_r_there()
+    need_r()
     prompts = 4 if display == "single" else 12
     code = write_answered_study(
         sqlite_database, raters=3, prompts=prompts, reals=4, display=display, repeat_share=0.2

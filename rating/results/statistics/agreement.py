@@ -97,29 +97,6 @@ def agreement_findings(ratings: pd.DataFrame, settings: Settings) -> Agreement:
     return Agreement(tuple(measures), tuple(pairs), tuple(repeats))
 
 
-def pairwise_matrix(ratings: pd.DataFrame, settings: Settings, question: str) -> pd.DataFrame:
-    """Return the kappa of every two raters, weighted by squares unless of a preference.
-
-    Args:
-        ratings:  See `tables.read_ratings`.
-        settings: Of the analysis.
-        question: Code of the question.
-
-    Returns:
-        Raters x raters by code, symmetrical; not a number on the diagonal and where two raters
-        share too few stimuli or one of them gave one answer to all that they share.
-    """
-    panel = panel_of(ratings, settings, question)
-    codes = list(panel.rater_codes)
-    values = np.full((len(codes), len(codes)), np.nan)
-    place = {code: index for index, code in enumerate(codes)}
-    for first, second, finding in pair_findings(panel, settings):
-        if finding.value is not None:
-            values[place[first], place[second]] = finding.value
-            values[place[second], place[first]] = finding.value
-    return pd.DataFrame(values, index=codes, columns=codes)
-
-
 def _parts(panel: Panel, settings: Settings) -> Iterator[tuple[str, Panel]]:
     """Yield all units, then those of each arm, of which there are some."""
     yield "", panel
