@@ -31,6 +31,7 @@ EXAMPLE = """examples:
   python -m msdm_core evaluate --model flux-compact-gi --data DATA --count 297 --out evaluation
   python -m msdm_core evaluate --generated batch --data DATA --out evaluation
   python -m msdm_core evaluate --generated batch --real photographs --out evaluation
+  python -m msdm_core evaluate --draw evaluation
 """
 
 
@@ -49,11 +50,13 @@ def add_parser(subparsers: Any) -> None:
         help="a model of `python -m msdm_core models`, or a checkpoint folder: images are made")
     source.add_argument("--generated", metavar="FOLDER",
         help="images made before; prompts come from a batch's manifest or from --prompts")
+    source.add_argument("--draw", metavar="FOLDER",
+        help="measure nothing: draw the figure sheet of an earlier evaluation again")
     add("--checkpoint", metavar="FOLDER", help="weights to use in place of the model's own")
-    reals = parser.add_mutually_exclusive_group(required=True)
+    reals = parser.add_mutually_exclusive_group()
     reals.add_argument("--data", metavar="FOLDER", help="real images with captions and splits")
     reals.add_argument("--real", metavar="FOLDER", help="real images without captions")
-    add("--out", required=True, metavar="FOLDER", help="images and figures; a later call goes on")
+    add("--out", metavar="FOLDER", help="images and figures; a later call goes on")
     add("--count", type=int, default=297, metavar="N", help="images to make (default %(default)s)")
     add("--prompts", default=None, metavar="full|single|FILE",
         help="all that is known of a real image (the default with --data), one of its captions, "
@@ -84,6 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
         CoreError: Something a person can mend.
         DataError: The real images cannot be read.
     """
+    from msdm_core.evaluation.figure_sheet import draw_again, write_figure_sheet
+
+    if arguments.draw:
+        draw_again(Path(arguments.draw))
+        return 0
+
     import torch
 
     from msdm_core.evaluation.assessment import assess
@@ -113,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     if kind:
         figures["prompts"] = kind if kind in KINDS else Path(kind).name
     write_report(out, figures)
+    write_figure_sheet(out, figures)
     _write_pictures(out, made, real, found.nearest, facts["model"], is_paired=kind in KINDS)
     print(markdown(figures))
     return 0
@@ -120,6 +130,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raise RequestError where options do not go together."""
+    if not (arguments.data or arguments.real):
+        raise RequestError("Real images to compare with are missing; give --data or --real.")
+    if not arguments.out:
+        raise RequestError("Where images and figures go is missing; give --out FOLDER.")
     if arguments.count < LEAST_COUNT:
         raise RequestError(
             f"--count is {arguments.count}; at least {LEAST_COUNT} images are needed."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,15 +169,26 @@ def measure(
     asked = truths(wanted) if closed_world else stated(wanted)
     on_real = balanced_accuracy(real_reading.probabilities, real_truth)
     on_generated = balanced_accuracy(reading.probabilities, asked)
+    rng = np.random.default_rng(0)
+    draws = [
+        _resampled(rng, reading, asked, cases, real_reading, real_truth)
+        for _ in range(BOOTSTRAP_DRAWS)
+    ]
     return {
         "balanced_accuracy": {
             name: {"real": on_real[name], "generated": on_generated[name]}
             for name in (*ATTRIBUTES, "mean")
         },
         "reading_ratio": on_generated["mean"] / on_real["mean"],
-        "reading_ratio_interval": _interval(
-            lambda rng: _resampled_ratio(rng, reading, asked, cases, real_reading, real_truth)
-        ),
+        "reading_ratio_interval": _interval([_ratio(*draw) for draw in draws]),
+        "balanced_accuracy_intervals": {
+            name: {
+                kind: _interval([draw[index][name] for draw in draws])
+                for index, kind in enumerate(("real", "generated"))
+                if not np.isnan((on_real, on_generated)[index][name])
+            }
+            for name in (*ATTRIBUTES, "mean")
+        },
     }
 
 
@@ -200,15 +211,15 @@ def spectrum_figures(generated: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _resampled_ratio(
+def _resampled(
     rng: np.random.Generator,
     reading: Reading,
     asked: np.ndarray,
     cases: Sequence[PromptCase],
     real_reading: Reading,
     real_truth: np.ndarray,
-) -> float:
-    """Return the reading ratio of a bootstrap sample of real images with all their prompts.
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what is read in a bootstrap sample of real images, and in those of their prompts.
 
     Prompts that belong to no real image are drawn by themselves.
     """
@@ -220,16 +231,21 @@ def _resampled_ratio(
     else:
         rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
     on_real = balanced_accuracy(real_reading.probabilities[real_rows], real_truth[real_rows])
-    made = balanced_accuracy(reading.probabilities[rows], asked[rows])
+    return on_real, balanced_accuracy(reading.probabilities[rows], asked[rows])
+
+
+def _ratio(on_real: dict[str, float], made: dict[str, float]) -> float:
+    """Return how well generated images are read over real ones, by the attributes of both."""
     both = [n for n in ATTRIBUTES if not np.isnan(on_real[n] + made[n])]
     return mean_over(made, both) / mean_over(on_real, both)
 
 
-def _interval(draw: Callable[[np.random.Generator], float]) -> list[float]:
-    """Return the 95 % percentile interval of a bootstrap statistic."""
-    rng = np.random.default_rng(0)
-    values = [draw(rng) for _ in range(BOOTSTRAP_DRAWS)]
-    return [float(v) for v in np.nanpercentile(values, [2.5, 97.5])]
+def _interval(values: Sequence[float]) -> list[float]:
+    """Return the 95 % percentile interval of bootstrap values; of nan where none is known."""
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return [float("nan"), float("nan")]
+    return [float(value) for value in np.percentile(known, [2.5, 97.5])]
 
 
 def _diversity(images: np.ndarray) -> float:

@@ -36,6 +36,8 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "f1": lambda real, made: sets.f1(*sets.precision_recall(real, made)),
 }
 SHARES = ("precision", "recall", "f1")
+# Where the distribution of nearness is kept, in per cent; finer at the end where copies are.
+PERCENTILES = (0, 0.2, 0.5, 1, 2, 3, 4, 5, 7.5, *range(10, 100, 5), 98, 99, 100)
 
 
 def with_interval(value: float, error: float, low: float = -np.inf, high: float = np.inf) -> Figure:
@@ -130,7 +132,8 @@ def memorisation_figures(
         The figure, and the nearest training image of each generated one. "threshold" is the
         distance that 1 % of training images are below to the nearest of another group; "made" and
         "real" the share of images below it, "made_percentile" and "real_percentile" the median
-        percentile of an image's distance among those of training images.
+        percentile of an image's distance among those of training images; "made_below" and
+        "real_below" the share of images below each of `PERCENTILES` of those distances.
     """
     usual = nearest_of_another_group(training, groups).distance
     threshold = near_threshold(usual)
@@ -143,7 +146,15 @@ def memorisation_figures(
         "real": float((of_real.distance < threshold).mean()),
         "made_percentile": float(np.median(percentile_among(of_made.distance, usual))),
         "real_percentile": float(np.median(percentile_among(of_real.distance, usual))),
+        "made_below": _shares_below(of_made.distance, usual),
+        "real_below": _shares_below(of_real.distance, usual),
     }, of_made
+
+
+def _shares_below(distance: np.ndarray, usual: np.ndarray) -> dict[str, float]:
+    limits = np.percentile(usual, PERCENTILES)
+    shares = (distance[:, None] < limits).mean(axis=0)
+    return {f"{place:g}": float(share) for place, share in zip(PERCENTILES, shares, strict=True)}
 
 
 def memorisation(

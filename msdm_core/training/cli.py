@@ -11,7 +11,7 @@ from typing import Any
 
 from msdm_core.errors import TrainingError
 from msdm_core.evaluation import beside_cli
-from msdm_core.training import clip_cli, flux_cli, kandinsky_cli, movq_cli, sampler
+from msdm_core.training import clip_cli, curve_cli, flux_cli, kandinsky_cli, movq_cli, sampler
 from msdm_core.training.drawn_cli import add_adversary, adversary_options, drawn_latents
 from msdm_core.training.inputs import (
     add_common,
@@ -75,6 +75,7 @@ def add_parser(subparsers: Any) -> None:
         part.add_parser(tasks).set_defaults(run=run)
     beside_cli.add_parsers(tasks)
     sampler.add_parser(tasks)
+    curve_cli.add_parser(tasks)
     for parser in kandinsky_cli.add_parsers(tasks):
         parser.set_defaults(run=run)
     add_grey(autoencoder)
