@@ -8,6 +8,7 @@ the same for what they name.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from rating.storage.models import Study
 FILE_NAME: Final = "studies.sqlite3"
 BACKUP_FOLDER: Final = "backups"
 _BUSY_MS: Final = 10_000
+_BUSY_PAUSE_S: Final = 0.01
 _CONNECTIONS: Final = 24  # at once, kept
 _MORE_CONNECTIONS: Final = 40  # at once, in a rush
 _POSTGRESQL: Final = "postgresql+psycopg"
@@ -223,11 +225,27 @@ def _engine(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
-    for pragma in (
-        f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "synchronous = FULL",
-        "foreign_keys = ON",
-    ):  # fmt: skip
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").close()
+    _log_ahead(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Turn on the write-ahead log, which a file keeps.
+
+    Of processes that do so at the same moment with a new file, SQLite sends all but one away
+    without the wait that `busy_timeout` asks for.
+    """
+    deadline = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

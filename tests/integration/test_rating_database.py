@@ -291,6 +291,22 @@ def test_a_password_is_shown_nowhere(tmp_path: Path):
     assert opened.is_sqlite and (tmp_path / "studies.sqlite3").is_file()
 
 
+def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path):
+    """SQLite itself does not wait before it changes the mode of a file that is being written."""
+    writer = sqlite3.connect(tmp_path / "studies.sqlite3", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE").close()
+    opened: list[Database] = []
+    opening = threading.Thread(target=lambda: opened.append(Database.open(sqlite_url(tmp_path))))
+    opening.start()
+    opening.join(timeout=1)
+    assert opening.is_alive()
+    writer.execute("COMMIT").close()
+    opening.join(timeout=60)
+    assert len(opened) == 1
+    opened[0].close()
+    writer.close()
+
+
 def test_every_commit_of_sqlite_reaches_the_disk(sqlite_database: Database):
     with sqlite_database.read() as session:
         pragmas = {
