@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from data.attributes import read_attributes
 from data.domains import ENDOSCOPY, Domain
 from msdm_core.errors import CheckpointError
 from msdm_core.evaluation.distribution import (
@@ -20,7 +19,7 @@ from msdm_core.evaluation.distribution import (
     unit_length,
 )
 from msdm_core.evaluation.evaluate import PromptCase, measure, spectrum_figures
-from msdm_core.evaluation.evaluator import load_evaluator, read_images
+from msdm_core.evaluation.evaluator import domain_of, load_evaluator, read_images
 from msdm_core.evaluation.features import ClipFeatures, load_clip, load_features, require_same_size
 from msdm_core.evaluation.material import RealImages
 from msdm_core.evaluation.measures import memorisation, set_figures, with_interval
@@ -78,8 +77,7 @@ def assess(
         clip: A CLIP-like model for the CLIP score; empty for none.
         closed_world: What a prompt does not mention is absent.
         wordings: Images for the figures of the 2025 MEDVQA-GI evaluator.
-        domain: Of the images. What the evaluator reads is of endoscopy, so in other domains it is
-            left out.
+        domain: Of the images. Where the evaluator is of another one, what it reads is left out.
 
     Raises:
         CoreError: A network does not load, or there are too few images.
@@ -90,10 +88,15 @@ def assess(
         "real_images": len(real.held_out),
         "reference_images": len(real.reference),
     }
-    if domain is ENDOSCOPY:
-        figures |= _read_figures(made, cases, real, evaluator_folder, closed_world=closed_world)
-    else:
+    if domain is not ENDOSCOPY:
         figures["domain"] = domain.name
+    evaluator = load_evaluator(evaluator_folder)
+    if domain_of(evaluator) is domain:
+        figures |= _read_figures(
+            evaluator, made, cases, real, evaluator_folder, closed_world=closed_world
+        )
+    else:
+        figures["evaluator_domain"] = domain_of(evaluator).name
     figures["distributions"] = {}
     nearest = None
     for name in networks:
@@ -122,6 +125,7 @@ def assess(
 
 
 def _read_figures(
+    evaluator: Any,
     made: np.ndarray,
     cases: Sequence[PromptCase] | None,
     real: RealImages,
@@ -129,8 +133,7 @@ def _read_figures(
     *,
     closed_world: bool,
 ) -> dict[str, Any]:
-    """Return what the evaluator of endoscopy reads."""
-    evaluator = load_evaluator(folder)
+    """Return what the evaluator reads."""
     figures: dict[str, Any] = {}
     if cases is not None and real.has_captions:
         figures |= measure(
@@ -162,10 +165,11 @@ def _positions(
     except CheckpointError:
         return {}  # an evaluator of one's own need not have a reader of places
     found = {"generated": position_figures(
-        locator.logits(evaluator, made), asked_cells([case.attributes for case in cases])
+        locator.logits(evaluator, made), asked_cells([case.facts for case in cases])
     )}  # fmt: skip
     if real.has_captions:
-        stated = asked_cells([read_attributes(record.captions) for record in real.held_out])
+        read = domain_of(evaluator).read
+        stated = asked_cells([read(record.captions) for record in real.held_out])
         found["real"] = position_figures(locator.logits(evaluator, real.held_out_images), stated)
     return {"position": found}
 

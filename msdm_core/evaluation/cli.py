@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     Made = tuple[np.ndarray, list[PromptCase] | None, Wordings | None, dict[str, Any]]
 
 ROOT = Path(__file__).resolve().parents[2]
-EVALUATOR = ROOT / "data" / "checkpoints" / "evaluator"
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+EVALUATORS = {
+    "endoscopy": CHECKPOINTS / "evaluator",
+    "radiology": CHECKPOINTS / "evaluator-radiology",
+}
+"""Domain -> the shipped evaluator."""
+
 KINDS = ("full", "single")
 LEAST_COUNT = 8
 
@@ -70,7 +76,7 @@ def add_parser(subparsers: Any) -> None:
     add("--clip", default="", metavar="MODEL", help="CLIP-like model for the CLIP score")
     add("--steps", type=int, metavar="N", help="default: the model's")
     add("--guidance", type=float, metavar="G", help="default: the model's")
-    add("--evaluator", default=str(EVALUATOR), metavar="FOLDER", help="default: the shipped one")
+    add("--evaluator", metavar="FOLDER", help="default: the shipped one of the domain")
     add("--domain", choices=("endoscopy", "radiology"),
         help="of the images (default: the model's, else radiology for the layout of ROCOv2)")
     add("--fit", choices=("pad", "crop", "stretch"), default="pad",
@@ -109,16 +115,17 @@ def run(arguments: argparse.Namespace) -> int:
         Path(arguments.data or arguments.real), size_px=IMAGE_PX, fit=arguments.fit,
         cache=out / "cache", has_captions=bool(arguments.data),
     )  # fmt: skip
+    domain = _domain(arguments)
+    evaluator = Path(arguments.evaluator or EVALUATORS[domain.name])
     made, cases, wordings, facts = (_made_now if arguments.model else _made_before)(
         arguments, real, out
     )
     kind = arguments.prompts or ("full" if arguments.data and arguments.model else "")
     found = assess(
-        made, cases, real, Path(arguments.evaluator), networks=arguments.features or ["evaluator"],
-        clip=arguments.clip, closed_world=kind == "full", wordings=wordings,
-        domain=_domain(arguments),
+        made, cases, real, evaluator, networks=arguments.features or ["evaluator"],
+        clip=arguments.clip, closed_world=kind == "full", wordings=wordings, domain=domain,
     )  # fmt: skip
-    figures = found.figures | facts | {"evaluator": Path(arguments.evaluator).name}
+    figures = found.figures | facts | {"evaluator": evaluator.name}
     if kind:
         figures["prompts"] = kind if kind in KINDS else Path(kind).name
     write_report(out, figures)
@@ -190,7 +197,8 @@ def _made_now(arguments: argparse.Namespace, real: RealImages, out: Path) -> Mad
     if kind in KINDS:
         cases = prompt_cases(real.held_out, arguments.count, kind, domain)
     else:
-        cases = cases_of_prompts([p.text for p in read_prompts(Path(kind))], arguments.count)
+        prompts = [prompt.text for prompt in read_prompts(Path(kind))]
+        cases = cases_of_prompts(prompts, arguments.count, domain)
     made, wordings = images_of(cases, "images"), None
     if arguments.paraphrases:
         shape = (len(real.held_out), arguments.paraphrases, *made.shape[1:])
@@ -217,7 +225,9 @@ def _made_before(arguments: argparse.Namespace, _real: RealImages, out: Path) ->
 
     prompts = read_prompt_lines(Path(arguments.prompts)) if arguments.prompts else None
     folder = Path(arguments.generated)
-    made, cases = read_generated(folder, prompts, size_px=IMAGE_PX, cache=out / "cache")
+    made, cases = read_generated(
+        folder, prompts, size_px=IMAGE_PX, cache=out / "cache", domain=_domain(arguments)
+    )
     return made, cases, None, {"model": folder.name}
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.attributes import Attributes, read_attributes
 from data.domains import ENDOSCOPY, Domain
 from data.images import fit_square
 from data.records import ImageRecord
 from msdm_core.errors import RequestError
 from msdm_core.evaluation.evaluator import (
-    ATTRIBUTES,
     Reading,
+    attributes_of,
     balanced_accuracy,
+    domain_of,
     mean_over,
     read_images,
     stated,
@@ -42,14 +42,14 @@ class PromptCase:
         record: Index of the real image the prompt belongs to, -1 where it belongs to none.
         prompt: The text.
         seed: Seed of the image.
-        attributes: What the real image shows, as far as the prompt states it in the language of
-            endoscopy; in other domains nothing.
+        facts: What the real image shows, as far as the prompt states it; of the type that the
+            domain reads.
     """
 
     record: int
     prompt: str
     seed: int
-    attributes: Attributes
+    facts: Any
 
 
 def prompt_cases(
@@ -75,16 +75,12 @@ def prompt_cases(
         captions = records[index].captions
         if kind == "full":
             prompt = domain.full_prompt(captions)
-            attributes = _attributes(captions, domain)
+            facts = domain.read(captions)
         else:
             prompt = domain.correct(captions[(index * 7 + turn * 3) % len(captions)])
-            attributes = _attributes(prompt, domain)
-        cases.append(PromptCase(index, prompt, number, attributes))
+            facts = domain.read(prompt)
+        cases.append(PromptCase(index, prompt, number, facts))
     return cases
-
-
-def _attributes(texts: str | Sequence[str], domain: Domain) -> Attributes:
-    return read_attributes(texts) if domain is ENDOSCOPY else Attributes()
 
 
 def wording_cases(
@@ -100,11 +96,11 @@ def wording_cases(
     first: list[PromptCase] = []
     second: list[PromptCase] = []
     for index, record in enumerate(records):
-        texts = two_wordings(domain.read(record.captions), index, domain)
-        attributes = _attributes(record.captions, domain)
+        facts = domain.read(record.captions)
+        texts = two_wordings(facts, index, domain)
         for cases, text in zip((first, second), texts, strict=True):
             seeds = range(index * each, (index + 1) * each)
-            cases += [PromptCase(index, text, seed, attributes) for seed in seeds]
+            cases += [PromptCase(index, text, seed, facts) for seed in seeds]
     return first, second
 
 
@@ -164,30 +160,31 @@ def measure(
     """
     real_reading = read_images(evaluator, real)
     reading = read_images(evaluator, generated)
-    real_truth = truths([read_attributes(record.captions) for record in records])
-    wanted = [case.attributes for case in cases]
-    asked = truths(wanted) if closed_world else stated(wanted)
-    on_real = balanced_accuracy(real_reading.probabilities, real_truth)
-    on_generated = balanced_accuracy(reading.probabilities, asked)
+    names, domain = attributes_of(evaluator), domain_of(evaluator)
+    real_truth = truths([domain.read(record.captions) for record in records], names)
+    wanted = [case.facts for case in cases]
+    asked = truths(wanted, names) if closed_world else stated(wanted, names)
+    on_real = balanced_accuracy(real_reading.probabilities, real_truth, names)
+    on_generated = balanced_accuracy(reading.probabilities, asked, names)
     rng = np.random.default_rng(0)
     draws = [
-        _resampled(rng, reading, asked, cases, real_reading, real_truth)
+        _resampled(rng, reading, asked, cases, real_reading, real_truth, names)
         for _ in range(BOOTSTRAP_DRAWS)
     ]
     return {
         "balanced_accuracy": {
             name: {"real": on_real[name], "generated": on_generated[name]}
-            for name in (*ATTRIBUTES, "mean")
+            for name in (*names, "mean")
         },
         "reading_ratio": on_generated["mean"] / on_real["mean"],
-        "reading_ratio_interval": _interval([_ratio(*draw) for draw in draws]),
+        "reading_ratio_interval": _interval([_ratio(*draw, names) for draw in draws]),
         "balanced_accuracy_intervals": {
             name: {
                 kind: _interval([draw[index][name] for draw in draws])
                 for index, kind in enumerate(("real", "generated"))
                 if not np.isnan((on_real, on_generated)[index][name])
             }
-            for name in (*ATTRIBUTES, "mean")
+            for name in (*names, "mean")
         },
     }
 
@@ -218,6 +215,7 @@ def _resampled(
     cases: Sequence[PromptCase],
     real_reading: Reading,
     real_truth: np.ndarray,
+    names: Sequence[str],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return what is read in a bootstrap sample of real images, and in those of their prompts.
 
@@ -230,13 +228,15 @@ def _resampled(
         rows = rng.integers(0, len(cases), len(cases))
     else:
         rows = np.repeat(np.arange(len(cases)), [counts[c.record] for c in cases])
-    on_real = balanced_accuracy(real_reading.probabilities[real_rows], real_truth[real_rows])
-    return on_real, balanced_accuracy(reading.probabilities[rows], asked[rows])
+    on_real = balanced_accuracy(
+        real_reading.probabilities[real_rows], real_truth[real_rows], names
+    )
+    return on_real, balanced_accuracy(reading.probabilities[rows], asked[rows], names)
 
 
-def _ratio(on_real: dict[str, float], made: dict[str, float]) -> float:
+def _ratio(on_real: dict[str, float], made: dict[str, float], names: Sequence[str]) -> float:
     """Return how well generated images are read over real ones, by the attributes of both."""
-    both = [n for n in ATTRIBUTES if not np.isnan(on_real[n] + made[n])]
+    both = [n for n in names if not np.isnan(on_real[n] + made[n])]
     return mean_over(made, both) / mean_over(on_real, both)
 
 

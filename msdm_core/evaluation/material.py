@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.attributes import read_attributes
+from data.domains import ENDOSCOPY, Domain
 from data.duplicates import find_duplicates
 from data.errors import ManifestError
 from data.folders import read_folder
@@ -116,16 +116,23 @@ def read_prompt_lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def cases_of_prompts(prompts: Sequence[str], count: int) -> list[PromptCase]:
+def cases_of_prompts(
+    prompts: Sequence[str], count: int, domain: Domain = ENDOSCOPY
+) -> list[PromptCase]:
     """Return what to generate from a list of prompts, gone through again and again."""
     return [
-        PromptCase(-1, prompt, number, read_attributes(prompt))
+        PromptCase(-1, prompt, number, domain.read(prompt))
         for number, prompt in enumerate(itertools.islice(itertools.cycle(prompts), count))
     ]
 
 
 def read_generated(
-    folder: Path, prompts: Sequence[str] | None, *, size_px: int, cache: Path
+    folder: Path,
+    prompts: Sequence[str] | None,
+    *,
+    size_px: int,
+    cache: Path,
+    domain: Domain = ENDOSCOPY,
 ) -> tuple[np.ndarray, list[PromptCase] | None]:
     """Return images that were made before, and what was asked for where that is known.
 
@@ -135,6 +142,7 @@ def read_generated(
         prompts: One for each image of such a folder in the order of names, or None.
         size_px: Width and height.
         cache: Folder for arrays.
+        domain: Whose language the prompts are in.
 
     Raises:
         RequestError: There are too few images, or another number of prompts.
@@ -163,5 +171,5 @@ def read_generated(
     images = open_images(records, size_px=size_px, fit="pad", cache=cache)
     if prompts is None:
         return images, None
-    cases = cases_of_prompts(list(prompts), len(prompts))
+    cases = cases_of_prompts(list(prompts), len(prompts), domain)
     return images, [replace(c, seed=s) for c, s in zip(cases, seeds, strict=True)]

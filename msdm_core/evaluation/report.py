@@ -38,9 +38,9 @@ def interval(figure: dict[str, Any]) -> str:
 def markdown(figures: dict[str, Any]) -> str:
     """Return the figures as Markdown; what was not measured is not mentioned."""
     parts = [_head(figures)]
-    if "domain" in figures:
+    if "evaluator_domain" in figures:
         parts.append(
-            f"Images of {figures['domain']}: the evaluator's attributes are of endoscopy and left "
+            f"The evaluator's attributes are of {figures['evaluator_domain']} and left "
             "out. Its features compare sets of images all the same, but were never trained on "
             "such; networks that were, named by `--features`, say more."
         )

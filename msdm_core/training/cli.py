@@ -294,20 +294,18 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
 
 
 def _evaluator(arguments: argparse.Namespace) -> Any:
-    from data.attributes import read_attributes
-    from msdm_core.evaluation.evaluator import build_evaluator, truths
+    from msdm_core.evaluation.evaluator import ATTRIBUTES, build_evaluator, truths
     from msdm_core.training.evaluator import EvaluatorOptions, EvaluatorTask
 
     domain = chosen_domain(arguments)
-    if domain.name != "endoscopy":
-        raise TrainingError(
-            f"The evaluator reads what endoscopy shows; {arguments.data} is of {domain.label}. "
-            "Sets of other domains are compared by `evaluate --features`."
-        )
+    names = ATTRIBUTES[domain.name]
     images, validation_images, training, validation = open_splits(arguments)
     truth, validation_truth = (
-        truths([read_attributes(record.captions) for record in records])
+        truths([domain.read(record.captions) for record in records], names)
         for records in (training, validation)
     )
-    return EvaluatorTask(build_evaluator(), images, truth, validation_images, validation_truth,
-                         EvaluatorOptions(batch_size=arguments.batch_size))
+    # Where captions never allow it, sides are part of what is seen.
+    may_mirror = domain.may_mirror(None, "")
+    return EvaluatorTask(build_evaluator(names), images, truth, validation_images,
+                         validation_truth,
+                         EvaluatorOptions(batch_size=arguments.batch_size, may_mirror=may_mirror))

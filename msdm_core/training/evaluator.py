@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from msdm_core.evaluation.evaluator import ATTRIBUTES, balanced_accuracy, read_images
+from msdm_core.evaluation.evaluator import attributes_of, balanced_accuracy, read_images
 from msdm_core.training.image_store import to_tensor, to_uint8
 from msdm_core.training.loop import Losses
 from msdm_core.training.randomness import StepRandom, step_random
@@ -28,6 +28,7 @@ class EvaluatorOptions:
         shift: Largest shift as a share of the side.
         colour: Largest relative change of brightness, contrast and each colour channel.
         blur_probability: Share of images blurred, so that sharpness alone decides nothing.
+        may_mirror: Whether half of them are flipped left to right.
     """
 
     batch_size: int = 32
@@ -35,10 +36,11 @@ class EvaluatorOptions:
     shift: float = 0.06
     colour: float = 0.15
     blur_probability: float = 0.3
+    may_mirror: bool = True
 
 
 class EvaluatorTask:
-    """Trains the evaluator to read `ATTRIBUTES`."""
+    """Trains an evaluator to read its attributes."""
 
     name = "evaluator"
 
@@ -71,9 +73,11 @@ class EvaluatorTask:
 
     def config(self) -> dict[str, Any]:
         """Return the attributes, the network and the options."""
-        return {"attributes": list(ATTRIBUTES), "hidden_sizes": self.model.config.hidden_sizes,
-                "depths": self.model.config.depths, "images": len(self.images),
-                **asdict(self.options)}
+        return {
+            "attributes": list(attributes_of(self.model)),
+            "hidden_sizes": self.model.config.hidden_sizes, "depths": self.model.config.depths,
+            "images": len(self.images), **asdict(self.options),
+        }  # fmt: skip
 
     def _varied(self, random: StepRandom) -> tuple[torch.Tensor, torch.Tensor]:
         """Return varied images (B, 3, 256, 256) in [-1, 1] and their truth (B, K)."""
@@ -87,7 +91,7 @@ class EvaluatorTask:
 
         affine = torch.zeros(count, 2, 3)
         zoom = 1 + options.zoom * uniform()
-        affine[:, 0, 0] = zoom * torch.sign(uniform())
+        affine[:, 0, 0] = zoom * (torch.sign(uniform()) if options.may_mirror else 1)
         affine[:, 1, 1] = zoom
         affine[:, :, 2] = 2 * options.shift * uniform(2)
         grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
@@ -114,7 +118,9 @@ class EvaluatorTask:
     def validate(self) -> dict[str, float]:
         """Return the balanced accuracy on unseen images, attribute by attribute."""
         reading = read_images(self.model, self.validation)
-        return balanced_accuracy(reading.probabilities, self.validation_truth)
+        return balanced_accuracy(
+            reading.probabilities, self.validation_truth, attributes_of(self.model)
+        )
 
     def write_sheet(self, path: Path) -> None:
         """Write a batch as the network sees it."""

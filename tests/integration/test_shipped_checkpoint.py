@@ -98,7 +98,8 @@ def test_the_evaluator_tells_colonoscopies_from_gastroscopies_in_generated_image
     images: np.ndarray,
 ) -> None:
     reading = read_images(load_evaluator(CHECKPOINTS / "evaluator"), images)
-    is_colonoscopy = reading.probabilities[:, ATTRIBUTES.index("procedure:colonoscopy")] > 0.5
+    column = ATTRIBUTES["endoscopy"].index("procedure:colonoscopy")
+    is_colonoscopy = reading.probabilities[:, column] > 0.5
     right = is_colonoscopy == np.array([True] * 4 + [False] * 4)
     assert right.sum() >= 6, is_colonoscopy
 

@@ -1,20 +1,26 @@
 """Contract: the training commands make a model of radiology as they make one of endoscopy: its
-terms are radiology's, nothing is mirrored, grey stays grey, and it is measured without the
-evaluator of endoscopy.
+terms are radiology's, nothing is mirrored, grey stays grey, and what it draws is measured by an
+evaluator of radiology.
 """
 
 import json
+import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.domains import RADIOLOGY, domain_of_folder
 from data.folders import read_folder
 from data.radiology.facts import TARGET_NAMES
 from data.trained_terms import read_trained_terms, trained_domain
 from msdm_core.__main__ import main
+from msdm_core.evaluation.evaluator import attributes_of, domain_of, load_evaluator
+from msdm_core.evaluation.nearness import NearnessIndex
 from msdm_core.msdm.pipeline import MSDMPipeline
 from msdm_core.msdm.presets import PRESETS
 from msdm_core.training.image_store import are_grey
@@ -22,6 +28,7 @@ from msdm_core.training.wording import wordings
 from tests.radiographs import write_rocov2
 from tests.tiny_model import TINY
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--preset", "tiny", "--batch-size", "4", "--warmup-steps", "2", "--threads", "1",
          "--max-steps", "2")  # fmt: skip
 
@@ -133,24 +140,70 @@ def test_the_domain_can_be_named(parts: Parts, tmp_path: Path) -> None:
     assert record["config"]["attributes"][0] == "procedure:colonoscopy"
 
 
-def test_an_evaluator_is_of_endoscopy_alone(
-    parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train("evaluator", parts.data, tmp_path / "evaluator") == 2
-    assert "endoscopy" in capsys.readouterr().err
+@pytest.fixture(scope="module")
+def evaluator(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "evaluator"
+    assert train("evaluator", parts.data, out) == 0
+    return out / "export"
 
 
-def test_a_model_of_radiology_is_measured_without_what_reads_endoscopy(
-    parts: Parts, model: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "evaluation"
+def evaluate(parts: Parts, out: Path, *rest: object) -> dict[str, Any]:
     status = main([
-        "evaluate", "--model", str(model), "--data", str(parts.data), "--count", "8", "--steps",
-        "2", "--out", str(out), "--paraphrases", "2", "--threads", "1",
+        "evaluate", "--data", str(parts.data), "--count", "8", "--steps", "2", "--out", str(out),
+        "--threads", "1", *map(str, rest),
     ])  # fmt: skip
     assert status == 0
-    figures = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
-    assert figures["domain"] == "radiology"
-    assert not {"reading_ratio", "balanced_accuracy", "position", "inception_score"} & set(figures)
+    figures: dict[str, Any] = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    return figures
+
+
+def test_an_evaluator_of_radiology_reads_what_radiology_shows(
+    parts: Parts, evaluator: Path
+) -> None:
+    network = load_evaluator(evaluator)
+    assert domain_of(network) is RADIOLOGY
+    assert set(attributes_of(network)) <= set(TARGET_NAMES)
+    record = json.loads((evaluator.parent / "run.json").read_text(encoding="utf-8"))
+    assert record["config"]["attributes"] == list(attributes_of(network))
+    assert not record["config"]["may_mirror"]
+
+
+def test_a_model_of_radiology_is_read_by_an_evaluator_of_radiology(
+    parts: Parts, model: Path, evaluator: Path, tmp_path: Path
+) -> None:
+    figures = evaluate(parts, tmp_path / "of", "--model", model, "--evaluator", evaluator,
+                       "--paraphrases", 2)  # fmt: skip
+    assert figures["domain"] == "radiology" and "evaluator_domain" not in figures
+    assert list(figures["balanced_accuracy"])[:-1] == list(attributes_of(load_evaluator(evaluator)))
+    assert 0 < figures["balanced_accuracy"]["modality:X-ray"]["real"] <= 1
     assert {"distributions", "memorisation", "paraphrases", "octave_power_ratio"} <= set(figures)
-    assert "left out" in (out / "evaluation.md").read_text(encoding="utf-8")
+    prompts = tmp_path / "prompts.txt"
+    texts = [text for record in read_folder(parts.data) for text in record.captions[:1]][:8]
+    prompts.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    images = tmp_path / "of" / "images"
+    again = evaluate(parts, tmp_path / "before", "--generated", images, "--prompts", prompts,
+                     "--evaluator", evaluator)  # fmt: skip
+    assert not math.isnan(again["balanced_accuracy"]["modality:X-ray"]["generated"])
+
+
+def test_an_evaluator_of_another_domain_reads_nothing_and_says_so(
+    parts: Parts, model: Path, tmp_path: Path
+) -> None:
+    of_endoscopy = ROOT / "data" / "checkpoints" / "evaluator"
+    figures = evaluate(parts, tmp_path / "out", "--model", model, "--evaluator", of_endoscopy)
+    assert figures["evaluator_domain"] == "endoscopy"
+    assert not {"reading_ratio", "balanced_accuracy", "position", "inception_score"} & set(figures)
+    assert "left out" in (tmp_path / "out" / "evaluation.md").read_text(encoding="utf-8")
+
+
+def test_images_of_a_model_of_radiology_are_near_to_radiographs(
+    parts: Parts, evaluator: Path, tmp_path: Path
+) -> None:
+    made = shutil.copytree(evaluator, tmp_path / "evaluator")
+    assert main(["train", "nearness-index", "--data", str(parts.data), "--evaluator", str(made),
+                 "--cache", str(tmp_path / "cache")]) == 0  # fmt: skip
+    index = NearnessIndex.load(made)
+    trained = [record for record in read_folder(parts.data) if record.split == "train"]
+    with Image.open(trained[0].path) as picture:
+        copy = index.of(picture)
+    assert copy.distance < 1e-3 and copy.percentile == 0

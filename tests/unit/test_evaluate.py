@@ -23,7 +23,8 @@ from msdm_core.evaluation.evaluator import (
 )
 from msdm_core.evaluation.report import markdown
 
-POLYP = ATTRIBUTES.index("finding:polyp")
+NAMES = ATTRIBUTES["endoscopy"]
+POLYP = NAMES.index("finding:polyp")
 
 
 def record(name: str, *captions: str) -> ImageRecord:
@@ -43,19 +44,19 @@ RECORDS = [
 
 
 def test_balanced_accuracy_is_the_mean_of_sensitivity_and_specificity() -> None:
-    truth = np.full((6, len(ATTRIBUTES)), np.nan, dtype=np.float32)
-    probabilities = np.zeros((6, len(ATTRIBUTES)), dtype=np.float32)
+    truth = np.full((6, len(NAMES)), np.nan, dtype=np.float32)
+    probabilities = np.zeros((6, len(NAMES)), dtype=np.float32)
     truth[:, POLYP] = [1, 1, 0, 0, 0, 0]
     probabilities[:, POLYP] = [0.9, 0.1, 0.2, 0.3, 0.1, 0.8]
-    figures = balanced_accuracy(probabilities, truth)
+    figures = balanced_accuracy(probabilities, truth, NAMES)
     assert figures["finding:polyp"] == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert math.isnan(figures["text"])  # nothing known
     assert figures["mean"] == pytest.approx(figures["finding:polyp"])
 
 
 def test_a_reader_that_says_the_same_of_every_image_scores_one_half() -> None:
-    truth = truths([read_attributes(r.captions) for r in RECORDS])
-    figures = balanced_accuracy(np.ones_like(truth), truth)
+    truth = truths([read_attributes(r.captions) for r in RECORDS], NAMES)
+    figures = balanced_accuracy(np.ones_like(truth), truth, NAMES)
     assert figures["mean"] == pytest.approx(0.5)
 
 
