@@ -63,6 +63,8 @@ _SCALED_LINEAR = {
     "lower_order_final": True,
 }
 
+PREDICTION_TYPES = ("flow_prediction", "epsilon", "v_prediction")
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -179,8 +181,18 @@ def build_denoiser(preset: Preset, text_width: int) -> Any:
     )
 
 
-def build_scheduler(preset: Preset) -> Any:
-    """Return the sampler of a preset."""
+def build_scheduler(preset: Preset, prediction_type: str | None = None) -> Any:
+    """Return the sampler of a preset, which also says what the denoiser predicts.
+
+    Args:
+        preset: The size.
+        prediction_type: "flow_prediction" (Lipman et al. 2023, arXiv:2210.02747), or "epsilon" or
+            "v_prediction" of a variance-preserving diffusion (Salimans and Ho 2022,
+            arXiv:2202.00512); None: the preset's.
+    """
     from diffusers import DPMSolverMultistepScheduler
 
-    return DPMSolverMultistepScheduler(**preset.scheduler)
+    if prediction_type in (None, preset.scheduler["prediction_type"]):
+        return DPMSolverMultistepScheduler(**preset.scheduler)
+    arguments = _FLOW if prediction_type == "flow_prediction" else _SCALED_LINEAR
+    return DPMSolverMultistepScheduler(**arguments | {"prediction_type": prediction_type})

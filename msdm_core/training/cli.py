@@ -11,6 +11,7 @@ from typing import Any
 
 from msdm_core.errors import TrainingError
 from msdm_core.evaluation import beside_cli
+from msdm_core.msdm.presets import PREDICTION_TYPES
 from msdm_core.training import clip_cli, curve_cli, flux_cli, kandinsky_cli, movq_cli, sampler
 from msdm_core.training.drawn_cli import add_adversary, adversary_options, drawn_latents
 from msdm_core.training.inputs import (
@@ -102,6 +103,8 @@ def add_parser(subparsers: Any) -> None:
     denoiser.add_argument("--text-encoder", metavar="SOURCE",
                           help="folder or hub id of a BERT-like or CLIP-like encoder "
                                "(default: the preset's)")
+    denoiser.add_argument("--prediction-type", choices=PREDICTION_TYPES,
+                          help="what the network predicts (default: the preset's)")
     denoiser.add_argument("--drop-text", type=float, default=0.1, metavar="P",
                           help="share of steps without text (default %(default)s)")
     denoiser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
@@ -261,6 +264,11 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
             raise TrainingError(
                 "--init brings the text encoder that its denoiser knows; leave --text-encoder out."
             )
+        if arguments.prediction_type:
+            raise TrainingError(
+                "--init brings a denoiser that has learnt what to predict; leave "
+                "--prediction-type out."
+            )
         pipeline = load_pipeline(Path(arguments.init))
         if arguments.autoencoder:
             pipeline.register_modules(vae=load_component(Path(arguments.autoencoder), "vae"))
@@ -287,9 +295,9 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
     return MSDMPipeline(
         vae=load_component(Path(arguments.autoencoder), "vae"), text_encoder=encoder,
         tokenizer=tokenizer, unet=build_denoiser(preset, text_width(encoder)),
-        scheduler=build_scheduler(preset), default_steps=preset.default_steps,
-        default_guidance=preset.default_guidance, image_px=preset.image_px,
-        text_tokens=preset.text_tokens,
+        scheduler=build_scheduler(preset, arguments.prediction_type),
+        default_steps=preset.default_steps, default_guidance=preset.default_guidance,
+        image_px=preset.image_px, text_tokens=preset.text_tokens,
     )
 
 

@@ -23,7 +23,7 @@ from data.attributes import names_side
 from data.folders import read_folder
 from msdm_core.__main__ import main
 from msdm_core.evaluation.evaluator import ATTRIBUTES, load_evaluator, read_images
-from msdm_core.msdm.loading import load_component
+from msdm_core.msdm.loading import load_component, load_pipeline
 from msdm_core.msdm.pipeline import MSDMPipeline
 from msdm_core.msdm.presets import PRESETS, build_denoiser
 from msdm_core.msdm.text_encoder import encode_text, load_text_encoder
@@ -188,6 +188,29 @@ def test_going_on_from_a_checkpoint_keeps_its_text_encoder_and_says_so(
                         "--text-encoder", unbroken / "export")  # fmt: skip
     assert run_here(arguments) == 2
     assert "leave --text-encoder out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prediction_type", ["flow_prediction", "epsilon", "v_prediction"])
+def test_what_a_denoiser_predicts_can_be_chosen_and_is_kept(
+    prediction_type: str, parts: Parts, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    finish(command("denoiser", tiny_dataset, run, *parts.options(), "--max-steps", 2,
+                   "--prediction-type", prediction_type))  # fmt: skip
+    pipeline = load_pipeline(run / "export")
+    assert pipeline.scheduler.config.prediction_type == prediction_type
+    pipeline.set_progress_bar_config(disable=True)
+    assert np.asarray(pipeline("a polyp", num_inference_steps=2).images[0]).std() > 0
+
+
+def test_going_on_from_a_checkpoint_keeps_what_it_predicts_and_says_so(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command("denoiser", tiny_dataset, tmp_path / "run", "--init", unbroken / "export",
+                        "--prediction-type", "epsilon")  # fmt: skip
+    assert run_here(arguments) == 2
+    assert "leave --prediction-type out" in capsys.readouterr().err
 
 
 @pytest.mark.slow
