@@ -84,6 +84,9 @@ def add_parser(subparsers: Any) -> None:
     autoencoder.add_argument("--init", metavar="FOLDER", help="go on from this autoencoder")
     autoencoder.add_argument("--freeze-encoder", action="store_true",
                              help="train the decoder alone; latents stay as they are")
+    autoencoder.add_argument("--whitening", type=float, default=None, metavar="W",
+                             help="of the linear start: 1 gives all latent channels one variance, "
+                                  "0 leaves principal components their own (default 0.5)")
     autoencoder.add_argument("--crop-px", type=int, default=128, help="side of training crops")
     for option, value, text in (
         ("--pixel-weight", 1.0, "weight of the mean absolute error"),
@@ -166,6 +169,19 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 
+def _whitening(arguments: argparse.Namespace) -> float:
+    if arguments.whitening is None:
+        return 0.5
+    if arguments.init:
+        raise TrainingError(
+            "--whitening is of the start of a new autoencoder; it cannot be given with --init, "
+            "whose latents stay as they are."
+        )
+    if not 0 <= arguments.whitening <= 1:
+        raise TrainingError(f"--whitening is {arguments.whitening:g}; it must be from 0 to 1.")
+    return float(arguments.whitening)
+
+
 def _autoencoder(arguments: argparse.Namespace) -> Any:
     import diffusers
 
@@ -181,14 +197,22 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
             f"--crop-px is {arguments.crop_px}; it must be a multiple of {CROP_UNIT_PX}, at most "
             f"{side}."
         )
+    whitening = _whitening(arguments)
     images, validation, training, _ = open_splits(arguments)
     if arguments.init:
         model = load_component(Path(arguments.init), "vae")
     else:
         model = build_autoencoder(get_preset(arguments.preset))
         model.register_to_config(scaling_factor=1.0)  # set at export, from the latents themselves
-        if isinstance(model, diffusers.AutoencoderDC):
-            linear_start(model, to_tensor(images[:: max(1, len(images) // 284)]))
+        if not isinstance(model, diffusers.AutoencoderDC):
+            if arguments.whitening is not None:
+                raise TrainingError(
+                    f"--whitening is of a linear start, which the autoencoder of the preset "
+                    f"{arguments.preset!r} does not have."
+                )
+        else:
+            some = to_tensor(images[:: max(1, len(images) // 284)])
+            linear_start(model, some, whitening=whitening)
     options = AutoencoderOptions(
         batch_size=arguments.batch_size, crop_px=arguments.crop_px,
         pixel_weight=arguments.pixel_weight, structure_weight=arguments.structure_weight,
@@ -196,6 +220,8 @@ def _autoencoder(arguments: argparse.Namespace) -> Any:
         is_encoder_frozen=arguments.freeze_encoder, **adversary_options(arguments),
     )
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
+    if arguments.whitening is not None:
+        origin = f"{origin}, whitening {whitening:g}"
     drawn = drawn_latents(arguments, model, training, side)
     return AutoencoderTask(model, images, validation, options, origin, drawn=drawn)
 

@@ -23,12 +23,15 @@ from data.attributes import names_side
 from data.folders import read_folder
 from msdm_core.__main__ import main
 from msdm_core.evaluation.evaluator import ATTRIBUTES, load_evaluator, read_images
+from msdm_core.msdm.autoencoder import encode
 from msdm_core.msdm.loading import load_component, load_pipeline
 from msdm_core.msdm.pipeline import MSDMPipeline
 from msdm_core.msdm.presets import PRESETS, build_denoiser
 from msdm_core.msdm.text_encoder import encode_text, load_text_encoder
+from msdm_core.training.image_store import to_tensor
 from msdm_core.training.state import list_checkpoints
 from msdm_core.training.wording import Wording, wordings
+from tests.drawings import draw_scene, scenes
 from tests.tiny_model import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +144,27 @@ def unbroken(parts: Parts, tiny_dataset: Path, tmp_path_factory: pytest.TempPath
     run = tmp_path_factory.mktemp("runs") / "unbroken"
     finish(command("denoiser", tiny_dataset, run, "--max-steps", 40, *parts.options()))
     return run
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_preset")
+def test_whitening_sets_how_unlike_the_latent_channels_are(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    drawn = np.stack([np.asarray(draw_scene(scene, TINY.image_px)) for scene in scenes()])
+    pictures, unlike = to_tensor(drawn), []
+    for whitening in (1, 0):
+        run = tmp_path / str(whitening)
+        assert run_here(
+            command("autoencoder", tiny_dataset, run, *BRIEF, "--learning-rate", 1e-9,
+                    "--whitening", whitening)
+        ) == 0  # fmt: skip
+        model = load_component(run / "export", "vae").eval()
+        with torch.no_grad():
+            spread = encode(model, pictures).std((0, 2, 3))
+        unlike.append(float(spread.max() / spread.min()))
+    assert unlike[0] < 1.5, unlike
+    assert unlike[1] > 3, unlike
 
 
 @pytest.mark.slow
@@ -411,6 +435,10 @@ def test_a_run_folder_of_another_part_is_refused(
         (("--crop-px", "80"), "--crop-px is 80"),
         (("--crop-px", "60"), "--crop-px is 60"),
         (("--preset", "huge"), "'huge'"),
+        (("--preset", "compact", "--whitening", "1.5"), "--whitening is 1.5"),
+        (("--preset", "compact", "--whitening", "nan"), "--whitening is nan"),
+        (("--preset", "paper", "--whitening", "0.2"), "the preset 'paper' does not have"),
+        (("--whitening", "0.2", "--init", "no/such/folder"), "cannot be given with --init"),
         (("--init", "no/such/folder"), "no/such/folder"),
         (("--adversary-scales", "4"), "--adversary-scales is 4"),
         (("--drawn-by", "msdm-compact-gi"), "--drawn-by needs an adversary"),
