@@ -1,9 +1,10 @@
-"""Contract: the checkpoint that ships loads, repeats itself, and follows its prompts."""
+"""Contract: the checkpoints of MSDM that ship load, repeat themselves, and follow their prompts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from msdm_core.msdm.loading import load_pipeline
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 MSDM = CHECKPOINTS / "msdm-compact-gi"
+RADIOLOGY = CHECKPOINTS / "msdm-compact-radiology"
 
 COLONOSCOPY = [
     "Generate an image containing a polyp located in the lower-right.",
@@ -29,6 +31,19 @@ GASTROSCOPY = [
     "EGD showing the z-line, no polyps.",
     "Gastroscopy with esophagitis, pink and white.",
     "Generate an image from a gastroscopy procedure.",
+]
+
+CHEST = [
+    "Posteroanterior chest radiograph of a 60-year-old man showing no finding.",
+    "Anteroposterior chest radiograph of a 55-year-old woman showing effusion and pneumonia.",
+    "Chest X-ray, pneumonia",
+    "Radiograph of the chest.",
+]
+ULTRASOUND = [
+    "Breast ultrasound image showing a benign mass.",
+    "Breast ultrasound image showing a malignant mass.",
+    "Breast ultrasound image showing normal breast tissue.",
+    "Ultrasound of the breast, mass",
 ]
 
 # As the data are mixed: three quarters colonoscopies, most images with writing in them.
@@ -53,14 +68,25 @@ def pipeline() -> Any:
     return loaded
 
 
+def drawn(
+    pipeline: Any, prompts: list[str], seed: int = 0, **options: Any
+) -> np.ndarray:
+    generators = [torch.Generator("cpu").manual_seed(seed + i) for i in range(len(prompts))]
+    images = pipeline(prompts, generator=generators, output_type="np", **options).images
+    return np.asarray((images * 255).round(), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module")
 def draw(pipeline: Any) -> Draw:
-    def make(prompts: list[str], seed: int = 0, **options: Any) -> np.ndarray:
-        generators = [torch.Generator("cpu").manual_seed(seed + i) for i in range(len(prompts))]
-        images = pipeline(prompts, generator=generators, output_type="np", **options).images
-        return np.asarray((images * 255).round(), dtype=np.uint8)
+    return partial(drawn, pipeline)
 
-    return make
+
+@pytest.fixture(scope="module")
+def radiographs() -> np.ndarray:
+    """Four chest radiographs, then four ultrasound images, of the shipped model of radiology."""
+    loaded = load_pipeline(RADIOLOGY)
+    loaded.set_progress_bar_config(disable=True)
+    return drawn(loaded, CHEST + ULTRASOUND)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +95,8 @@ def images(draw: Draw) -> np.ndarray:
 
 
 def test_checkpoint_folders_are_small_and_hold_no_code_and_no_pickles() -> None:
-    for folder in (MSDM, CHECKPOINTS / "evaluator"):
+    evaluators = (CHECKPOINTS / "evaluator", CHECKPOINTS / "evaluator-radiology")
+    for folder in (MSDM, RADIOLOGY, *evaluators):
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) <= 30e6, folder
         suffixes = {path.suffix for path in files}
@@ -126,3 +153,37 @@ def test_a_picture_does_not_depend_on_the_prompts_beside_it(
     beside = draw([COLONOSCOPY[0], "a much longer text that pads the other one " * 3], 5,
                   num_inference_steps=3)
     assert np.abs(alone[0].astype(int) - beside[0]).max() <= 2
+
+
+def test_radiology_is_grey_and_neither_flat_nor_alike_across_prompts(
+    radiographs: np.ndarray,
+) -> None:
+    assert radiographs.shape == (8, 256, 256, 3)
+    assert (radiographs == radiographs[..., :1]).all()
+    assert (radiographs.std(axis=(1, 2, 3)) > 25).all()
+    small = radiographs[..., 0].reshape(8, 16, 16, 16, 16).mean(axis=(2, 4))
+    for first in range(8):
+        for second in range(first):
+            assert np.abs(small[first] - small[second]).mean() > 8, (first, second)
+
+
+def test_the_evaluator_tells_radiographs_of_the_chest_from_ultrasound_in_generated_images(
+    radiographs: np.ndarray,
+) -> None:
+    evaluator = load_evaluator(CHECKPOINTS / "evaluator-radiology")
+    seen = read_images(evaluator, radiographs).probabilities > 0.5
+    columns = {name: seen[:, k] for k, name in enumerate(ATTRIBUTES["radiology"])}
+    is_chest = np.array([True] * 4 + [False] * 4)
+    for name, truth in (
+        ("modality:X-ray", is_chest),
+        ("region:chest", is_chest),
+        ("modality:ultrasound", ~is_chest),
+    ):
+        assert (columns[name] == truth).sum() >= 7, (name, columns[name])
+
+
+def test_the_recorded_reading_of_radiology_is_at_least_nine_tenths_of_real_images() -> None:
+    figures = json.loads((RADIOLOGY / "evaluation.json").read_text(encoding="utf-8"))
+    assert figures["images"] >= 200
+    assert figures["reading_ratio"] >= 0.9
+    assert "evaluator_domain" not in figures

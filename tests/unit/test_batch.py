@@ -181,7 +181,7 @@ def test_other_seeds_are_refused_with_an_example(text: str):
         ("tiny-b, tiny-a", ["tiny-b", "tiny-a"]),
         # The first of the family that is ready: the one listed first has no weights.
         ("msdm", ["tiny-a"]),
-        ("msdm-c", ["msdm-compact-gi"]),
+        ("flux-c", ["flux-compact-gi"]),
     ],
 )
 def test_a_name_means_an_identifier_a_family_or_a_beginning(
@@ -194,6 +194,7 @@ def test_a_name_means_an_identifier_a_family_or_a_beginning(
     ("names", "said"),
     [
         ("tin", "tiny-a or tiny-b"),
+        ("msdm-c", "msdm-compact-gi or msdm-compact-radiology"),
         ("gan", "No model is called 'gan'"),
         ("", "No model is called ''"),
         ("tiny-a,", "No model is called ''"),

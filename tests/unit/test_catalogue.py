@@ -28,6 +28,7 @@ SHIPPED = [
     "msdm-compact-gi",
     "flux-compact-gi",
     "kandinsky-compact-gi",
+    "msdm-compact-radiology",
     "flux-1-dev",
     "flux-1-schnell",
     "kandinsky-2-2",
@@ -75,6 +76,12 @@ def test_the_shipped_catalogue_offers_msdm():
     model = Catalogue.read()["msdm-compact-gi"]
     assert (model.family, model.native_size_px) == ("msdm", 256)
     assert model.licence == "CC BY-NC 4.0"
+
+
+def test_the_shipped_model_of_radiology_has_its_own_language_and_nearness():
+    model = Catalogue.read()["msdm-compact-radiology"]
+    assert (model.domain, Path(model.nearness).name) == ("radiology", "evaluator-radiology")
+    assert model.language.name == "radiology"
 
 
 def test_the_own_catalogue_adds_models_and_resolves_paths_beside_itself(tmp_path: Path):
@@ -254,7 +261,7 @@ def test_both_halves_of_kandinsky_may_lie_in_one_folder(tmp_path: Path):
 
 def test_the_released_models_are_pinned_to_commits():
     released = [model for model in Catalogue.read() if model.weights.hub]
-    assert [model.id for model in released] == SHIPPED[3:]
+    assert [model.id for model in released] == SHIPPED[4:]
     for model in released:
         for source in model.sources().values():
             assert len(source.revision) == 40
