@@ -199,10 +199,10 @@ def test_markup_in_a_prompt_is_shown_as_text(watched: WatchedPage):
 
 def test_a_built_prompt_is_put_into_the_box(watched: WatchedPage):
     page = watched.page
-    page.get_by_role("button", name="Build a prompt").click()
+    page.get_by_role("button", name="Build a prompt, GI endoscopy").click()
     page.get_by_label("Procedure").click()
     page.get_by_role("option", name="gastroscopy").click()
-    page.locator("#build-button").click()
+    page.locator("#build-button-endoscopy").click()
     expect(page.locator("#prompt textarea")).to_have_value(re.compile("gastroscopy"))
 
 
