@@ -37,6 +37,7 @@ TINY = Preset(
         "norm_num_groups": 8,
         "dropout": 0.1,
     },
+    guide={"block_out_channels": [8, 16], "layers_per_block": 1},
     text_encoder={
         "hidden_size": 32,
         "num_hidden_layers": 1,

@@ -100,10 +100,13 @@ def _msdm(model: Architecture, sampling: Sampling) -> Sequence[_Use]:
     unet, side = model["unet"].config, _latent_side(model["vae"], sampling)
     batch = 2 if sampling.is_guided else 1
     tokens, width = MSDM_PROMPT_TOKENS, unet["cross_attention_dim"]
-    sizes = (batch, unet["in_channels"], side, tokens, width)
+    sizes = (unet["in_channels"], side, tokens, width)
+    steps = _denoising_steps(model["scheduler"], sampling.steps)
+    guide = [_Use("guide", "text_unet", (1, *sizes), steps)] if "guide" in model.components else []
     return (
         _Use("text_encoder", "tokens", (batch, tokens), 1),
-        _Use("unet", "text_unet", sizes, _denoising_steps(model["scheduler"], sampling.steps)),
+        _Use("unet", "text_unet", (batch, *sizes), steps),
+        *guide,
         _Use("vae", "decode", (unet["in_channels"], side), 1),
     )
 

@@ -20,6 +20,7 @@ from msdm_core.generation.sampling import Sampling
 if TYPE_CHECKING:
     import numpy as np
 
+    from msdm_core.generation.peak_memory import PeakMemory
     from msdm_core.generation.placement import Placement
 
 
@@ -52,6 +53,13 @@ class MSDMAdapter(DiffusersAdapter):
             callback_on_step_end_tensor_inputs=["latents", "clean_latents"],
         )
         return to_rgb_array(result.images)
+
+    def _extra(
+        self, request: ImageRequest, sampling: Sampling, duration_s: float, memory: PeakMemory
+    ) -> dict[str, Any]:
+        extra = super()._extra(request, sampling, duration_s, memory)
+        scale = self._pipelines[""].config.default_guide_scale
+        return extra if scale == 1 else extra | {"guide_scale": scale}
 
 
 def _preview(pipe: Any, values: Mapping[str, Any]) -> Image.Image:

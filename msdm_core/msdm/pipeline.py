@@ -26,9 +26,13 @@ class MSDMPipeline(DiffusionPipeline):
     Source: Chaichuk et al. 2025, arXiv:2505.05573. Latent diffusion with a text encoder whose
     tokens condition a U-Net by cross-attention and whose masked mean is added to the time
     embedding. Every component is a stock diffusers or transformers class.
+
+    A second U-Net, far smaller and briefly trained, may guide the first: what the two do not agree
+    on is taken further (autoguidance, Karras et al. 2024, arXiv:2406.02507).
     """
 
-    model_cpu_offload_seq = "text_encoder->unet->vae"
+    model_cpu_offload_seq = "text_encoder->guide->unet->vae"
+    _optional_components = ["guide"]  # noqa: RUF012 (diffusers reads a list)
     _callback_tensor_inputs = ("latents", "clean_latents")
 
     def __init__(
@@ -38,8 +42,10 @@ class MSDMPipeline(DiffusionPipeline):
         tokenizer: Any,
         unet: Any,
         scheduler: Any,
+        guide: Any = None,
         default_steps: int = 20,
         default_guidance: float = 3.0,
+        default_guide_scale: float = 1.0,
         image_px: int = 256,
         text_tokens: int = 128,
         is_grey: bool = False,
@@ -52,19 +58,23 @@ class MSDMPipeline(DiffusionPipeline):
             tokenizer: The text encoder's tokenizer.
             unet: `UNet2DConditionModel` with ``class_embed_type="projection"``.
             scheduler: A diffusers scheduler, `DPMSolverMultistepScheduler` by default.
+            guide: A worse `UNet2DConditionModel` for the same latents and words; None for none.
             default_steps: Sampling steps where a call gives none.
             default_guidance: Guidance scale where a call gives none.
+            default_guide_scale: How far to go from the guide where a call does not say.
             image_px: Native width and height.
             text_tokens: Largest number of text tokens.
             is_grey: Whether pictures have three equal channels, as those it was trained on.
         """
         super().__init__()
         self.register_modules(
-            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler
-        )
+            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
+            scheduler=scheduler, guide=guide,
+        )  # fmt: skip
         self.register_to_config(
             default_steps=default_steps,
             default_guidance=default_guidance,
+            default_guide_scale=default_guide_scale,
             image_px=image_px,
             text_tokens=text_tokens,
             is_grey=is_grey,
@@ -98,6 +108,7 @@ class MSDMPipeline(DiffusionPipeline):
         negative_prompt: str = "",
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        guide_scale: float | None = None,
         height: int | None = None,
         width: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
@@ -114,6 +125,8 @@ class MSDMPipeline(DiffusionPipeline):
             num_inference_steps: Sampling steps, at least 1.
             guidance_scale: Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598);
                 1 switches it off and halves the work.
+            guide_scale: Autoguidance (Karras et al. 2024, arXiv:2406.02507): the prediction is
+                this many times as far from the guide's; 1 switches it off.
             height: Pixels, a multiple of the spatial factor.
             width: Pixels, likewise.
             generator: CPU generator, one or B of them; B make a picture independent of its batch.
@@ -130,11 +143,18 @@ class MSDMPipeline(DiffusionPipeline):
         prompts = _prompts(prompt)
         steps = self.config.default_steps if num_inference_steps is None else num_inference_steps
         guidance = self.config.default_guidance if guidance_scale is None else guidance_scale
+        autoguidance = self.config.default_guide_scale if guide_scale is None else guide_scale
         height = self.config.image_px if height is None else height
         width = self.config.image_px if width is None else width
         self._check(steps, height, width, callback_on_step_end_tensor_inputs)
-        if not math.isfinite(guidance):
-            raise RequestError(f"guidance_scale is {guidance}; give a finite number, 1 for none.")
+        for name, scale in (("guidance_scale", guidance), ("guide_scale", autoguidance)):
+            if not math.isfinite(scale):
+                raise RequestError(f"{name} is {scale}; give a finite number, 1 for none.")
+        if autoguidance != 1.0 and self.guide is None:
+            raise RequestError(
+                f"guide_scale is {autoguidance}, and this checkpoint has no guide; give 1, or "
+                "train one with `python -m msdm_core train guide`."
+            )
         if output_type not in OUTPUT_TYPES:
             raise RequestError(
                 f"output_type is {output_type!r}; allowed are {', '.join(OUTPUT_TYPES)}."
@@ -147,7 +167,7 @@ class MSDMPipeline(DiffusionPipeline):
         latents = latents * self.scheduler.init_noise_sigma
         with self.progress_bar(total=steps) as bar:
             for index, timestep in enumerate(self.scheduler.timesteps):
-                predicted = self._predict(latents, timestep, text, guidance if is_guided else 1.0)
+                predicted = self._predict(latents, timestep, text, guidance, autoguidance)
                 previous = latents
                 latents = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0]
                 bar.update()
@@ -208,23 +228,26 @@ class MSDMPipeline(DiffusionPipeline):
         return latents.to(self.device, self.unet.dtype)
 
     def _predict(
-        self, latents: torch.Tensor, timestep: torch.Tensor, text: TextStates, guidance: float
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        text: TextStates,
+        guidance: float,
+        autoguidance: float,
     ) -> torch.Tensor:
         """Return the guided prediction of the denoiser, (B, C, H/f, W/f)."""
-        inputs = latents if guidance == 1.0 else torch.cat([latents, latents])
-        inputs = self.scheduler.scale_model_input(inputs, timestep)
-        predicted = self.unet(
-            inputs,
-            timestep,
-            encoder_hidden_states=text.tokens,
-            encoder_attention_mask=text.mask,
-            class_labels=text.pooled,
-            return_dict=False,
-        )[0]
-        if guidance == 1.0:
-            return predicted
-        unconditional, conditional = predicted.chunk(2)
-        return unconditional + guidance * (conditional - unconditional)
+        count = len(latents)
+        repeats = len(text.pooled) // count  # without the prompt first, where guidance needs it
+        inputs = self.scheduler.scale_model_input(torch.cat([latents] * repeats), timestep)
+        both = _denoise(self.unet, inputs, timestep, text)
+        conditional = both[-count:]
+        predicted = conditional
+        if repeats == 2:
+            predicted = both[:count] + guidance * (conditional - both[:count])
+        if autoguidance != 1.0:
+            worse = _denoise(self.guide, inputs[-count:], timestep, text.last(count))
+            predicted = predicted + (autoguidance - 1.0) * (conditional - worse)
+        return predicted
 
     def _clean(self, fallback: torch.Tensor) -> torch.Tensor:
         """Return the clean latents that the sampler saw last, (B, C, H/f, W/f)."""
@@ -242,6 +265,17 @@ class MSDMPipeline(DiffusionPipeline):
     def decode_latents(self, latents: torch.Tensor) -> list[Image.Image]:
         """Return the pictures of clean latents (B, C, H/f, W/f), for previews."""
         return _to_pictures(self._decode_arrays(latents))
+
+
+def _denoise(
+    unet: Any, inputs: torch.Tensor, timestep: torch.Tensor, text: TextStates
+) -> torch.Tensor:
+    """Return what a U-Net predicts, in the shape of its inputs."""
+    predicted: torch.Tensor = unet(
+        inputs, timestep, encoder_hidden_states=text.tokens, encoder_attention_mask=text.mask,
+        class_labels=text.pooled, return_dict=False,
+    )[0]  # fmt: skip
+    return predicted
 
 
 def _prompts(prompt: str | Sequence[str]) -> list[str]:

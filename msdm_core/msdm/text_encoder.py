@@ -33,6 +33,10 @@ class TextStates:
     mask: torch.Tensor
     pooled: torch.Tensor
 
+    def last(self, count: int) -> TextStates:
+        """Return the states of the last prompts."""
+        return TextStates(self.tokens[-count:], self.mask[-count:], self.pooled[-count:])
+
 
 def load_text_encoder(source: str, revision: str | None = None) -> tuple[Any, Any]:
     """Return the tokenizer and the frozen encoder of a folder or hub id.

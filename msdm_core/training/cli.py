@@ -12,11 +12,20 @@ from typing import Any
 from msdm_core.errors import TrainingError
 from msdm_core.evaluation import beside_cli
 from msdm_core.msdm.presets import PREDICTION_TYPES
-from msdm_core.training import clip_cli, curve_cli, flux_cli, kandinsky_cli, movq_cli, sampler
+from msdm_core.training import (
+    clip_cli,
+    curve_cli,
+    flux_cli,
+    guide_cli,
+    kandinsky_cli,
+    movq_cli,
+    sampler,
+)
 from msdm_core.training.drawn_cli import add_adversary, adversary_options, drawn_latents
 from msdm_core.training.inputs import (
     add_common,
     add_grey,
+    add_wording,
     cache_folder,
     chosen_domain,
     digest_of,
@@ -32,6 +41,8 @@ EXAMPLES = """examples:
   python -m msdm_core train text-encoder --data DATA --out runs/text --max-minutes 5
   python -m msdm_core train denoiser     --data DATA --out runs/msdm --max-minutes 120 \\
       --autoencoder runs/ae/export --text-encoder runs/text/export
+  python -m msdm_core train guide        --data DATA --out runs/guide --max-minutes 4 \\
+      --model runs/msdm/export
   accelerate launch -m msdm_core train denoiser --preset paper --mixed-precision bf16 ...
 
 Called again with the same --out, a command resumes where it stopped or was killed.
@@ -72,7 +83,7 @@ def add_parser(subparsers: Any) -> None:
     ):
         add_common(parser, DEFAULTS[name])
         parser.set_defaults(run=run, build=build)
-    for part in (clip_cli, flux_cli, movq_cli):
+    for part in (clip_cli, flux_cli, guide_cli, movq_cli):
         part.add_parser(tasks).set_defaults(run=run)
     beside_cli.add_parsers(tasks)
     sampler.add_parser(tasks)
@@ -104,16 +115,15 @@ def add_parser(subparsers: Any) -> None:
                           help="exported autoencoder, or a pipeline folder with vae in it "
                                "(needed without --init)")
     denoiser.add_argument("--text-encoder", metavar="SOURCE",
-                          help="folder or hub id of a BERT-like or CLIP-like encoder "
-                               "(default: the preset's)")
+                          help="folder or hub id of a BERT-like or CLIP-like encoder; with "
+                               "--init the denoiser learns to read it in place of its own "
+                               "(default: the preset's, or that of --init)")
     denoiser.add_argument("--prediction-type", choices=PREDICTION_TYPES,
                           help="what the network predicts (default: the preset's)")
-    denoiser.add_argument("--drop-text", type=float, default=0.1, metavar="P",
-                          help="share of steps without text (default %(default)s)")
-    denoiser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
-    denoiser.add_argument("--sheet-prompts", metavar="FILE", help="prompts of the sample sheet")
-    denoiser.add_argument("--full-precision", action="store_true",
-                          help="export float32 weights instead of float16")
+    denoiser.add_argument("--focus", type=float, default=1.0, metavar="W",
+                          help="weight of the squared error inside the boxes of polyp_boxes.csv, "
+                               "where the text states a finding (default: 1, none)")
+    add_wording(denoiser)
 
 
 
@@ -275,7 +285,29 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
     options = latent_options(arguments)
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
     return DenoiserTask(pipeline, latents, wordings(training, domain), validation_latents,
-                        wordings(validation, domain), options, origin)
+                        wordings(validation, domain), options, origin,
+                        _focus(arguments, training, latents.shape[-1]))
+
+
+def _focus(arguments: argparse.Namespace, records: list[Any], side: int) -> Any:
+    """Return the weights that --focus asks for, (N, 2, 1, side, side), or None."""
+    from data.finding_boxes import BOX_FILE, has_finding_boxes, read_finding_boxes
+    from msdm_core.msdm.presets import get_preset
+    from msdm_core.training.focus import focus_weights
+
+    if not 1 <= arguments.focus <= 100:
+        raise TrainingError(f"--focus is {arguments.focus:g}; it must be from 1, none, to 100.")
+    if arguments.focus == 1:
+        return None
+    folder = Path(arguments.data)
+    if not has_finding_boxes(folder):
+        raise TrainingError(
+            f"--focus needs to know where findings lie: {folder} has no {BOX_FILE} "
+            "(Filename,xmin,ymin,xmax,ymax in shares of width and height)."
+        )
+    return focus_weights(records, read_finding_boxes(folder), side=side,
+                         fit=arguments.fit or get_preset(arguments.preset).fit,
+                         focus=arguments.focus)
 
 
 def _pipeline(arguments: argparse.Namespace) -> Any:
@@ -286,16 +318,21 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
     from msdm_core.msdm.text_encoder import load_text_encoder, text_width
 
     if arguments.init:
-        if arguments.text_encoder:
-            raise TrainingError(
-                "--init brings the text encoder that its denoiser knows; leave --text-encoder out."
-            )
         if arguments.prediction_type:
             raise TrainingError(
                 "--init brings a denoiser that has learnt what to predict; leave "
                 "--prediction-type out."
             )
         pipeline = load_pipeline(Path(arguments.init))
+        if arguments.text_encoder:
+            tokenizer, encoder = load_text_encoder(arguments.text_encoder)
+            known, given = pipeline.unet.config.cross_attention_dim, text_width(encoder)
+            if known != given:
+                raise TrainingError(
+                    f"The denoiser of {arguments.init} reads words of width {known}, and "
+                    f"{arguments.text_encoder} writes {given}: they do not fit together."
+                )
+            pipeline.register_modules(tokenizer=tokenizer, text_encoder=encoder)
         if arguments.autoencoder:
             pipeline.register_modules(vae=load_component(Path(arguments.autoencoder), "vae"))
         wanted, found = get_preset(arguments.preset).image_px, pipeline.config.image_px

@@ -30,6 +30,7 @@ class DenoiserTask:
     """Trains the U-Net of an `MSDMPipeline`; autoencoder and text encoder stay as they are."""
 
     name = "denoiser"
+    component = "unet"
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class DenoiserTask:
         validation_words: Sequence[Wording],
         options: LatentOptions,
         origin: str,
+        focus: np.ndarray | None = None,
     ) -> None:
         """Take a pipeline and what to train it on.
 
@@ -51,20 +53,22 @@ class DenoiserTask:
             validation_words: M wordings.
             options: What to learn from.
             origin: Preset of the denoiser.
+            focus: (N, 2, 1, h, w) weights of the squared error (`focus_weights`); None for 1.
         """
         self.pipeline, self.options, self.origin = pipeline, options, origin
-        self.latents, self.words = latents, words
+        self.latents, self.words, self.focus = latents, words, focus
         self.validation_latents, self.validation_words = validation_latents, validation_words
-        self.model = pipeline.unet.requires_grad_(True).train()
-        self.parts: dict[str, nn.Module] = {"denoiser": self.model}
+        self.model = getattr(pipeline, self.component).requires_grad_(True).train()
+        self.parts: dict[str, nn.Module] = {self.name: self.model}
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration of the denoiser, the sampler and the options."""
+        """Return the configuration of what is trained, the sampler and the options."""
         options = asdict(self.options)
         options.pop("sheet_prompts")
-        return {"origin": self.origin, "unet": _plain(self.model.config),
+        return {"origin": self.origin, self.component: _plain(self.model.config),
                 "scheduler": _plain(self.pipeline.scheduler.config),
-                "images": len(self.latents), **options}
+                "images": len(self.latents), **options,
+                "focus": 1.0 if self.focus is None else float(self.focus.max())}
 
     def _predict(self, model: nn.Module, batch: Noised, texts: list[str]) -> torch.Tensor:
         with torch.no_grad():
@@ -77,14 +81,17 @@ class DenoiserTask:
 
     def losses(self, parts: dict[str, nn.Module], random: StepRandom) -> Losses:
         """Yield the weighted squared error of the prediction."""
-        model = parts["denoiser"]
+        model = parts[self.name]
         device = next(model.parameters()).device
-        drawn, texts = draw_batch(self.latents, self.words, self.options, random)
-        clean = drawn.to(device)
+        drawn = draw_batch(self.latents, self.words, self.options, random, self.focus)
+        clean = drawn.latents.to(device)
         batch = noised(self.pipeline.scheduler, clean, random.torch)
-        error = (self._predict(model, batch, texts).float() - batch.target).square()
+        error = (self._predict(model, batch, drawn.texts).float() - batch.target).square()
+        mse = error.mean().item()
+        if drawn.weights is not None:
+            error = error * drawn.weights.to(device)
         per_sample = error.mean(dim=(1, 2, 3))
-        yield "denoiser", (batch.weight * per_sample).mean(), {"mse": per_sample.mean().item()}
+        yield self.name, (batch.weight * per_sample).mean(), {"mse": mse}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -139,6 +146,17 @@ class DenoiserTask:
         """Write the whole pipeline, ready for `MSDMPipeline.from_pretrained`."""
         save_pipeline(self.pipeline, folder, half=self.options.export_half)
         write_terms(folder, self.words)
+
+
+class GuideTask(DenoiserTask):
+    """Trains the guide of an `MSDMPipeline`; every other part stays as it is.
+
+    Source: Karras et al. 2024, arXiv:2406.02507. The guide learns what the denoiser learnt, with
+    far fewer parameters and for far less time, and so makes the same errors, only larger.
+    """
+
+    name = "guide"
+    component = "guide"
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -128,11 +128,11 @@ class FluxTask:
         """Yield the squared error of the velocity."""
         model = parts["flux"]
         device = next(model.parameters()).device
-        drawn, texts = draw_batch(self.latents, self.words, self.options, random)
-        clean = drawn.to(device)
+        drawn = draw_batch(self.latents, self.words, self.options, random)
+        clean = drawn.latents.to(device)
         noise = torch.randn(clean.shape, generator=random.torch).to(device)
         sigmas = mixed_sigmas(len(clean), random.torch).to(device)
-        error = self._predict(model, clean, noise, sigmas, texts)
+        error = self._predict(model, clean, noise, sigmas, drawn.texts)
         yield "flux", error.mean(), {}
 
     @torch.no_grad()

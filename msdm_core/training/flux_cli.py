@@ -9,6 +9,7 @@ from typing import Any
 from msdm_core.errors import TrainingError
 from msdm_core.training.inputs import (
     add_common,
+    add_wording,
     cache_folder,
     chosen_domain,
     digest_of,
@@ -34,12 +35,7 @@ def add_parser(tasks: Any) -> argparse.ArgumentParser:
                              "(needed without --init)")
     parser.add_argument("--clip", metavar="FOLDER",
                         help="export of `train clip` (needed without --init)")
-    parser.add_argument("--drop-text", type=float, default=0.1, metavar="P",
-                        help="share of steps without text (default %(default)s)")
-    parser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
-    parser.add_argument("--sheet-prompts", metavar="FILE", help="prompts of the sample sheet")
-    parser.add_argument("--full-precision", action="store_true",
-                        help="export float32 weights instead of float16")
+    add_wording(parser)
     parser.set_defaults(build=build)
     return parser
 

@@ -73,6 +73,16 @@ def add_grey(parser: argparse.ArgumentParser) -> None:
              "also makes them so (default %(default)s)")
 
 
+def add_wording(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the tasks that learn from latents and words (see `latent_options`)."""
+    parser.add_argument("--drop-text", type=float, default=0.1, metavar="P",
+                        help="share of steps without text (default %(default)s)")
+    parser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
+    parser.add_argument("--sheet-prompts", metavar="FILE", help="prompts of the sample sheet")
+    parser.add_argument("--full-precision", action="store_true",
+                        help="export float32 weights instead of float16")
+
+
 def chosen_domain(arguments: argparse.Namespace) -> Domain:
     """Return the domain whose language the captions of the training images are in."""
     from data.domains import domain_of_folder, get_domain

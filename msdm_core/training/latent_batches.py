@@ -31,18 +31,40 @@ class LatentOptions:
     export_half: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class LatentBatch:
+    """What one step learns from.
+
+    Attributes:
+        latents: (B, C, h, w) float32, on the CPU.
+        texts: One for each; "" for none.
+        weights: (B, 1, h, w) float32, on the CPU: how much each position counts; None where all
+            count alike.
+    """
+
+    latents: torch.Tensor
+    texts: list[str]
+    weights: torch.Tensor | None = None
+
+
 def draw_batch(
-    latents: np.ndarray, words: Sequence[Wording], options: LatentOptions, random: StepRandom
-) -> tuple[torch.Tensor, list[str]]:
-    """Return latents (B, C, h, w) in float32 on the CPU, and a text for each, "" for none.
+    latents: np.ndarray,
+    words: Sequence[Wording],
+    options: LatentOptions,
+    random: StepRandom,
+    focus: np.ndarray | None = None,
+) -> LatentBatch:
+    """Return latents, a text for each, and how much their positions count.
 
     Args:
         latents: (N, 2, C, h, w) float16; index 1 is the mirror image.
         words: N wordings.
         options: Batch size, share of texts dropped, mirroring.
         random: Decides the images, their texts and which are mirrored.
+        focus: (N, 2, 1, h, w) weights of positions; they hold where the text states a finding, so
+            that a picture of which it is not asked is not drawn towards one.
     """
-    texts, stack = [], []
+    texts, stack, weights = [], [], []
     for index in random.numpy.integers(0, len(latents), options.batch_size):
         text = words[index].draw(random.python, options.drop_text)
         is_mirrored = (
@@ -50,4 +72,10 @@ def draw_batch(
         )
         texts.append(text)
         stack.append(latents[index, int(is_mirrored)])
-    return torch.from_numpy(np.stack(stack)).float(), texts
+        if focus is not None:
+            weight = focus[index, int(is_mirrored)]
+            weights.append(weight if words[index].states_finding(text) else np.ones_like(weight))
+    return LatentBatch(
+        torch.from_numpy(np.stack(stack)).float(), texts,
+        torch.from_numpy(np.stack(weights)).float() if weights else None,
+    )

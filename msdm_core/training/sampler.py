@@ -49,17 +49,29 @@ def set_told_noise(folder: Path, share: float) -> None:
     _write(path, config)
 
 
-def set_defaults(folder: Path, steps: int | None, guidance: float | None) -> None:
-    """Write the default steps and guidance of an MSDM checkpoint; None leaves one as it is.
+def set_defaults(
+    folder: Path,
+    steps: int | None = None,
+    guidance: float | None = None,
+    guide_scale: float | None = None,
+) -> None:
+    """Write the defaults of an MSDM checkpoint; None leaves one as it is.
+
+    Args:
+        folder: Of the pipeline.
+        steps: Sampling steps.
+        guidance: Scale of classifier-free guidance, 1 for none.
+        guide_scale: How many times as far from the guide, 1 for none.
 
     Raises:
         RequestError: A value is not allowed.
-        CheckpointError: The folder holds no `MSDMPipeline`.
+        CheckpointError: The folder holds no `MSDMPipeline`, or no guide to go away from.
     """
     if steps is not None and not 1 <= steps <= TRAINED_TIMESTEPS:
         raise RequestError(f"--steps is {steps}; allowed are 1 to {TRAINED_TIMESTEPS}.")
-    if guidance is not None and not (math.isfinite(guidance) and guidance >= 0):
-        raise RequestError(f"--guidance is {guidance}; give a number of 0 or more, 1 for none.")
+    for name, scale in (("guidance", guidance), ("guide-scale", guide_scale)):
+        if scale is not None and not (math.isfinite(scale) and scale >= 0):
+            raise RequestError(f"--{name} is {scale}; give a number of 0 or more, 1 for none.")
     path = folder / INDEX_FILE
     index = _read(path)
     if index.get("_class_name") != "MSDMPipeline":
@@ -67,8 +79,13 @@ def set_defaults(folder: Path, steps: int | None, guidance: float | None) -> Non
             f"{folder} holds {index.get('_class_name')!r}, which has no defaults of its own. Give "
             "default_steps and default_guidance in its entry of the catalogue."
         )
+    if guide_scale not in (None, 1) and not (folder / "guide").is_dir():
+        raise CheckpointError(
+            f"{folder} has no guide to go away from. Train one: python -m msdm_core train guide."
+        )
     index |= {} if steps is None else {"default_steps": steps}
     index |= {} if guidance is None else {"default_guidance": guidance}
+    index |= {} if guide_scale is None else {"default_guide_scale": guide_scale}
     _write(path, index)
 
 
@@ -103,6 +120,8 @@ def add_parser(tasks: Any) -> None:
                         help="share of the noise that the denoiser is told of, 0.8 to 1")
     parser.add_argument("--steps", type=int, metavar="N", help="default steps, of MSDM")
     parser.add_argument("--guidance", type=float, metavar="G", help="default guidance, of MSDM")
+    parser.add_argument("--guide-scale", type=float, metavar="G",
+                        help="how many times as far from the guide, of an MSDM that has one")
     parser.set_defaults(run=run)
 
 
@@ -116,10 +135,11 @@ def run(arguments: argparse.Namespace) -> int:
         CoreError: Nothing is asked for, or something that is not possible.
     """
     folder = Path(arguments.model)
-    if (arguments.told_noise, arguments.steps, arguments.guidance) == (None, None, None):
-        raise RequestError("Give what to set: --told-noise, --steps or --guidance.")
-    if (arguments.steps, arguments.guidance) != (None, None):
-        set_defaults(folder, arguments.steps, arguments.guidance)
+    defaults = (arguments.steps, arguments.guidance, arguments.guide_scale)
+    if (arguments.told_noise, *defaults) == (None,) * 4:
+        raise RequestError("Give what to set: --told-noise, --steps, --guidance or --guide-scale.")
+    if defaults != (None,) * 3:
+        set_defaults(folder, *defaults)
     if arguments.told_noise is not None:
         set_told_noise(folder, arguments.told_noise)
     return 0

@@ -56,6 +56,10 @@ class Wording:
         """
         return self.domain.may_mirror(self.attributes, text)
 
+    def states_finding(self, text: str) -> bool:
+        """Return whether a text states a finding that can be seen in the picture."""
+        return bool(text) and bool(getattr(self.domain.read((text,)), "findings", ()))
+
 
 def wordings(records: Sequence[ImageRecord], domain: Domain = ENDOSCOPY) -> list[Wording]:
     """Return the wording of each record."""

@@ -13,8 +13,12 @@ import transformers
 from PIL import Image
 
 from msdm_core.errors import CheckpointError, JobCancelled, RequestError
+from msdm_core.generation.architecture import read_architecture
+from msdm_core.generation.cost import part_costs
+from msdm_core.generation.sampling import Sampling
 from msdm_core.msdm.loading import load_component
 from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.msdm.presets import build_guide
 from msdm_core.msdm.saving import save_pipeline
 from tests.tiny_model import TINY
 
@@ -75,7 +79,7 @@ def test_a_checkpoint_folder_holds_neither_code_nor_pickles(tiny_checkpoint: Pat
 
 def test_every_component_is_a_stock_class_that_loads_alone(tiny_checkpoint: Path) -> None:
     index = json.loads((tiny_checkpoint / "model_index.json").read_text(encoding="utf-8"))
-    parts = {k: v for k, v in index.items() if isinstance(v, list) and len(v) == 2}
+    parts = {k: v for k, v in index.items() if isinstance(v, list) and v[1] is not None}
     assert set(parts) == {"scheduler", "text_encoder", "tokenizer", "unet", "vae"}
     for name, (library, class_name) in parts.items():
         assert library in {"diffusers", "transformers"}
@@ -142,6 +146,63 @@ def test_guidance_towards_the_negative_prompt_itself_changes_nothing(
 ) -> None:
     guided = pixels(pipeline, negative_prompt=PROMPT, guidance_scale=5.0)
     assert np.abs(guided - pixels(pipeline, guidance_scale=1.0)).max() < 1e-3
+
+
+@pytest.fixture(scope="module")
+def guided(tiny_checkpoint: Path) -> MSDMPipeline:
+    """The pipeline with a guide that it does not use unless a call says so."""
+    pipeline = load(tiny_checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        pipeline.register_modules(guide=build_guide(TINY, pipeline.unet).eval())
+    return pipeline
+
+
+def test_autoguidance_goes_on_from_the_guide_to_the_denoiser(guided: MSDMPipeline) -> None:
+    start = torch.randn((1, 8, 8, 8), generator=seeded(7))
+    predicted = {
+        name: once(guided, start, guide_scale=scale, guidance_scale=1.0)
+        for name, scale in (("denoiser", 1.0), ("guide", 0.0), ("beyond", 2.5))
+    }
+    expected = predicted["guide"] + 2.5 * (predicted["denoiser"] - predicted["guide"])
+    assert torch.allclose(predicted["beyond"], expected, atol=1e-4)
+    assert (predicted["guide"] - predicted["denoiser"]).abs().max() > 0.01
+
+
+def test_autoguidance_and_guidance_add_up(guided: MSDMPipeline) -> None:
+    start = torch.randn((1, 8, 8, 8), generator=seeded(7))
+    plain, text, guide, both = (
+        once(guided, start, guidance_scale=g, guide_scale=s)
+        for g, s in ((1.0, 1.0), (3.0, 1.0), (1.0, 2.0), (3.0, 2.0))
+    )
+    assert torch.allclose(both - plain, (text - plain) + (guide - plain), atol=1e-4)
+
+
+def test_a_guide_is_saved_loaded_and_counted(guided: MSDMPipeline, tmp_path: Path) -> None:
+    save_pipeline(guided, tmp_path / "guided", half=True)
+    again = load(tmp_path / "guided")
+    assert np.abs(pixels(again, guide_scale=2.0) - pixels(guided, guide_scale=2.0)).mean() < 0.01
+    counted = {
+        part.name: part
+        for part in part_costs(read_architecture("msdm", {"": tmp_path / "guided"}),
+                               Sampling(size_px=64, steps=4, guidance=1.0))
+    }  # fmt: skip
+    assert counted["guide"].forwards == counted["unet"].forwards
+    assert 0 < counted["guide"].forward_flops < counted["unet"].forward_flops / 2
+
+
+def test_a_guide_scale_without_a_guide_is_refused(pipeline: MSDMPipeline) -> None:
+    with pytest.raises(RequestError, match="has no guide"):
+        pixels(pipeline, guide_scale=1.5)
+    with pytest.raises(RequestError, match="guide_scale is nan"):
+        pixels(pipeline, guide_scale=float("nan"))
+
+
+def once(pipeline: MSDMPipeline, start: torch.Tensor, **scales: float) -> torch.Tensor:
+    """Returns where one step of a sampler that is linear in the prediction leads."""
+    return pipeline(
+        PROMPT, latents=start, num_inference_steps=1, output_type="latent", **scales
+    ).images
 
 
 def test_none_means_the_defaults_of_the_checkpoint(pipeline: MSDMPipeline) -> None:

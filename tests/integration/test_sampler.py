@@ -16,6 +16,9 @@ from msdm_core.generation.adapters import make_adapter
 from msdm_core.generation.catalogue import Catalogue
 from msdm_core.generation.request import check_image_request
 from msdm_core.generation.weights import WeightsSource
+from msdm_core.msdm.pipeline import MSDMPipeline
+from msdm_core.msdm.presets import build_guide
+from tests.tiny_model import TINY
 
 CHECKPOINTS = Path(__file__).parents[2] / "data" / "checkpoints"
 DENOISERS = {"msdm": "unet", "flux": "transformer", "kandinsky": "unet"}
@@ -76,6 +79,22 @@ def test_default_steps_and_guidance_are_those_of_the_pipeline(tmp_path: Path) ->
     assert set_sampler(folder, "--steps", 9) == 0
     index = json.loads((folder / "model_index.json").read_text())
     assert (index["default_steps"], index["default_guidance"]) == (9, 1.5)
+
+
+def test_a_guide_scale_is_set_where_there_is_a_guide(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_checkpoint, folder)
+    assert set_sampler(folder, "--guide-scale", 1.6) == 2
+    assert "has no guide" in capsys.readouterr().err
+    assert set_sampler(folder, "--guide-scale", -1) == 2
+    assert "--guide-scale is -1" in capsys.readouterr().err
+    pipeline = MSDMPipeline.from_pretrained(folder)
+    pipeline.register_modules(guide=build_guide(TINY, pipeline.unet))
+    pipeline.save_pretrained(folder)
+    assert set_sampler(folder, "--guide-scale", 1.6) == 0
+    assert MSDMPipeline.from_pretrained(folder).config.default_guide_scale == 1.6
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import BertConfig, BertModel
 
 from data.attributes import names_side
 from data.folders import read_folder
@@ -205,13 +207,108 @@ def test_a_denoiser_goes_on_from_a_checkpoint_and_starts_with_its_weights(
     assert json.loads((run / "run.json").read_text())["config"]["origin"].startswith("export@")
 
 
-def test_going_on_from_a_checkpoint_keeps_its_text_encoder_and_says_so(
+@pytest.mark.usefixtures("tiny_preset")
+def test_going_on_from_a_checkpoint_with_another_text_encoder_that_fits_or_says_so(
     unbroken: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                        intermediate_size=64, vocab_size=300)  # fmt: skip
+    for width in (32, 48):
+        config.hidden_size, config.num_attention_heads = width, 2
+        BertModel(config).save_pretrained(tmp_path / str(width) / "text_encoder")
+        shutil.copytree(unbroken / "export" / "tokenizer", tmp_path / str(width) / "tokenizer")
     arguments = command("denoiser", tiny_dataset, tmp_path / "run", "--init", unbroken / "export",
-                        "--text-encoder", unbroken / "export")  # fmt: skip
-    assert run_here(arguments) == 2
-    assert "leave --text-encoder out" in capsys.readouterr().err
+                        "--max-steps", "1", "--text-encoder")  # fmt: skip
+    assert run_here([*arguments, str(tmp_path / "48")]) == 2
+    assert "width 32" in capsys.readouterr().err
+    assert run_here([*arguments, str(tmp_path / "32")]) == 0
+    pipeline = load_pipeline(tmp_path / "run" / "export")
+    assert pipeline.text_encoder.config.num_hidden_layers == 2
+
+
+@pytest.fixture(scope="module")
+def guided(unbroken: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guide's run of 12 steps without a break."""
+    run = tmp_path_factory.mktemp("runs") / "guide"
+    finish(command("guide", tiny_dataset, run, "--model", unbroken / "export", "--max-steps", 12,
+                   "--guide-scale", 1.7))  # fmt: skip
+    return run
+
+
+@pytest.mark.slow
+def test_a_guide_is_trained_and_the_rest_of_its_checkpoint_stays(
+    guided: Path, unbroken: Path
+) -> None:
+    assert_run_is_whole(guided)
+    before, after = (weights(run / "export") for run in (unbroken, guided))
+    added = {name for name in after if name.startswith("guide/")}
+    assert added and after.keys() - added == before.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert sum(after[name].numel() for name in added) < 0.4 * sum(
+        value.numel() for name, value in before.items() if name.startswith("unet/")
+    )
+    pipeline = load_pipeline(guided / "export")
+    assert pipeline.config.default_guide_scale == 1.7
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = [
+        pipeline("a polyp", generator=torch.Generator().manual_seed(1), output_type="np",
+                 **scale).images
+        for scale in ({}, {"guide_scale": 1.7}, {"guide_scale": 1.0})
+    ]  # fmt: skip
+    assert np.array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).mean() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_guide_resumes_to_the_state_of_an_unbroken_run(
+    guided: Path, unbroken: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    arguments = command("guide", tiny_dataset, run, "--model", unbroken / "export",
+                        "--guide-scale", 1.7)  # fmt: skip
+    finish([*arguments, "--max-steps", "5"])
+    assert "resumed at step 5" in finish([*arguments, "--max-steps", "12"])
+    assert_same_state(guided, run)
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--preset", "compact"), "not of the preset"), (("--guide-scale", "0"), "above 0")],
+)
+def test_a_guide_that_cannot_be_is_refused(
+    options: tuple[str, ...], message: str, unbroken: Path, tiny_dataset: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments = command("guide", tiny_dataset, tmp_path / "run", "--model", unbroken / "export")
+    assert run_here([*arguments, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_focus_weighs_the_error_where_findings_lie(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset, data)
+    names = [record.path.name for record in read_folder(data) if record.split == "train"]
+    rows = "".join(f"{name},0.0,0.0,1.0,1.0\n" for name in names)
+    losses = []
+    for focus in (1, 5):
+        arguments = command("denoiser", data, tmp_path / str(focus), "--init", unbroken / "export",
+                            "--max-steps", "1", "--drop-text", "0", "--focus", focus)  # fmt: skip
+        if focus > 1:
+            assert run_here(arguments) == 2
+            assert "polyp_boxes.csv" in capsys.readouterr().err
+            (data / "polyp_boxes.csv").write_text("Filename,xmin,ymin,xmax,ymax\n" + rows)
+        assert run_here(arguments) == 0
+        lines = (tmp_path / str(focus) / "metrics.jsonl").read_text().splitlines()
+        losses.append(json.loads(lines[0]))
+    assert losses[1]["mse"] == pytest.approx(losses[0]["mse"], rel=1e-6)
+    assert losses[0]["denoiser_loss"] == pytest.approx(losses[0]["mse"], rel=1e-6)
+    # Texts without a finding keep their weight of 1, so it is less than five times as much.
+    assert 1.2 < losses[1]["denoiser_loss"] / losses[0]["denoiser_loss"] <= 5.001
 
 
 @pytest.mark.slow
