@@ -3,9 +3,10 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Final
 
-from data.errors import DatasetTableError
+from data.errors import DatasetTableError, DataValueError
 from data.images import FitMode
 from data.records import image_id_of
 from data.tables import read_table
@@ -57,15 +58,28 @@ def read_finding_boxes(folder: pathlib.Path) -> dict[str, tuple[FindingBox, ...]
     table = folder / BOX_FILE
     boxes: dict[str, list[FindingBox]] = {}
     for row in read_table(table, BOX_COLUMNS):
-        image_id = image_id_of(row.values["Filename"])
         try:
-            xmin, ymin, xmax, ymax = (float(row.values[name]) for name in BOX_COLUMNS[1:])
-        except ValueError:
-            xmin = ymin = xmax = ymax = math.nan
-        if not image_id or not (0 <= xmin < xmax <= 1 and 0 <= ymin < ymax <= 1):
-            raise DatasetTableError(
-                f"{table}, line {row.line}: a row is a file name and xmin, ymin, xmax, ymax in "
-                "shares of width and height, from 0 to 1, the smaller before the larger."
-            )
-        boxes.setdefault(image_id, []).append(FindingBox(xmin, ymin, xmax, ymax))
+            box = parse_finding_box(row.values)
+        except DataValueError as error:
+            raise DatasetTableError(f"{table}, line {row.line}: {error}") from error
+        boxes.setdefault(image_id_of(row.values["Filename"]), []).append(box)
     return {image_id: tuple(found) for image_id, found in boxes.items()}
+
+
+def parse_finding_box(values: Mapping[str, str]) -> FindingBox:
+    """Return the box of a row.
+
+    Raises:
+        DataValueError: If the row names no image, or is no box within the picture.
+    """
+    try:
+        xmin, ymin, xmax, ymax = (float(values[name]) for name in BOX_COLUMNS[1:])
+    except ValueError:
+        xmin = ymin = xmax = ymax = math.nan
+    is_inside = 0 <= xmin < xmax <= 1 and 0 <= ymin < ymax <= 1
+    if not is_inside or not image_id_of(values["Filename"]):
+        raise DataValueError(
+            "a row is a file name and xmin, ymin, xmax, ymax in shares of width and height, from 0 "
+            "to 1, the smaller before the larger"
+        )
+    return FindingBox(xmin, ymin, xmax, ymax)

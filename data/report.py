@@ -33,6 +33,7 @@ ProblemCode = Literal[
     "unknown-image",
     "no-split",
     "malformed-concept",
+    "malformed-box",
     "group-across-splits",
     "identical-across-splits",
     "similar-across-splits",

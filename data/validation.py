@@ -10,6 +10,7 @@ from typing import Final
 from data import medvqa_gi, rocov2
 from data.duplicates import Fingerprint, find_pairs
 from data.errors import DatasetLayoutError, DataValueError
+from data.finding_boxes import BOX_COLUMNS, BOX_FILE, parse_finding_box
 from data.folders import Layout, detect_layout
 from data.inspection import inspect_image
 from data.records import IMAGE_SUFFIXES, Split, find_image, image_id_of, parse_split
@@ -80,6 +81,7 @@ class _Validation:
             self.read_captions()
         if layout is not None:
             self.read_splits()
+            self.read_boxes()
             self.find_images()
             self.check_groups()
         if check_images:
@@ -212,6 +214,15 @@ class _Validation:
             if entry is not None:
                 entry.split = split
                 entry.group = entry.group or group or None
+
+    def read_boxes(self) -> None:
+        if (self.folder / BOX_FILE).is_file():
+            for row in self.scan(BOX_FILE, BOX_COLUMNS):
+                self.entry_of(BOX_FILE, row.line, row.values["Filename"])
+                try:
+                    parse_finding_box(row.values)
+                except DataValueError as error:
+                    self.add("error", "malformed-box", BOX_FILE, row.line, str(error))
 
     def find_images(self) -> None:
         used: set[pathlib.Path] = set()

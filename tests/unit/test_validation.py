@@ -159,6 +159,18 @@ ENDOSCOPY_FAULTS: list[tuple[Change, Expected]] = [
         lambda f: write(f / SPLITS, "Filename,Split\na.jpg,train\nb.jpg,train\nc.jpg,val\n"),
         ("warning", "no-split", "images/d.jpg", None),
     ),
+    (
+        lambda f: write(f / BOXES, "Filename,xmin,ymin,xmax,ymax\na.jpg,0,0,1,1\na.jpg,0,0,0,1\n"),
+        ("error", "malformed-box", BOXES, 3),
+    ),
+    (
+        lambda f: write(f / BOXES, "Filename,xmin,ymin,xmax,ymax\ne.jpg,0,0,1,1\n"),
+        ("warning", "unknown-image", BOXES, 2),
+    ),
+    (
+        lambda f: write(f / BOXES, "Filename,left,top,right,bottom\na.jpg,0,0,1,1\n"),
+        ("error", "columns", BOXES, 1),
+    ),
 ]
 
 RADIOLOGY_FAULTS: list[tuple[Change, Expected]] = [
