@@ -12,6 +12,7 @@ from PIL import Image
 
 from data.__main__ import main
 from data.errors import DataError
+from data.finding_boxes import read_finding_boxes
 from data.folders import read_folder
 from data.report import PROBLEM_CODES, Problem, ValidationReport
 from data.rocov2 import read_concepts
@@ -96,7 +97,7 @@ def truncate(folder: pathlib.Path) -> None:
     write(folder / "images/b.jpg", content[: len(content) // 2])
 
 
-TABLE, SPLITS = "prompt-gt.csv", "split.csv"
+TABLE, SPLITS, BOXES = "prompt-gt.csv", "split.csv", "polyp_boxes.csv"
 Change = Callable[[pathlib.Path], object]
 Expected = tuple[str, str, str, int | None]
 
@@ -255,6 +256,7 @@ def test_what_the_validation_passes_the_reader_reads(
         with pytest.raises(DataError):
             read_folder(folder)
             read_concepts(folder)
+            read_finding_boxes(folder)
 
 
 @pytest.mark.parametrize("change", [huge, large])
