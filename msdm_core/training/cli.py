@@ -123,6 +123,9 @@ def add_parser(subparsers: Any) -> None:
     denoiser.add_argument("--focus", type=float, default=1.0, metavar="W",
                           help="weight of the squared error inside the boxes of polyp_boxes.csv, "
                                "where the text states a finding (default: 1, none)")
+    denoiser.add_argument("--oversample", type=int, default=1, metavar="K",
+                          help="draw images that have boxes in polyp_boxes.csv K times as often "
+                               "(default: 1)")
     add_wording(denoiser)
 
 
@@ -286,28 +289,39 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
     origin = digest_of(arguments.init) if arguments.init else arguments.preset
     return DenoiserTask(pipeline, latents, wordings(training, domain), validation_latents,
                         wordings(validation, domain), options, origin,
-                        _focus(arguments, training, latents.shape[-1]))
+                        *_focus(arguments, training, latents.shape[-1]))
 
 
-def _focus(arguments: argparse.Namespace, records: list[Any], side: int) -> Any:
-    """Return the weights that --focus asks for, (N, 2, 1, side, side), or None."""
+def _focus(arguments: argparse.Namespace, records: list[Any], side: int) -> tuple[Any, Any]:
+    """Return what --focus and --oversample ask for, None where nothing is.
+
+    Returns:
+        Weights (N, 2, 1, side, side) of positions, and indices (P,) of images to draw from.
+    """
     from data.finding_boxes import BOX_FILE, has_finding_boxes, read_finding_boxes
     from msdm_core.msdm.presets import get_preset
-    from msdm_core.training.focus import focus_weights
+    from msdm_core.training.focus import focus_weights, oversampled
 
-    if not 1 <= arguments.focus <= 100:
-        raise TrainingError(f"--focus is {arguments.focus:g}; it must be from 1, none, to 100.")
-    if arguments.focus == 1:
-        return None
+    focus, times = arguments.focus, arguments.oversample
+    if not 1 <= focus <= 100:
+        raise TrainingError(f"--focus is {focus:g}; it must be from 1, none, to 100.")
+    if not 1 <= times <= 100:
+        raise TrainingError(f"--oversample is {times}; it must be from 1, none, to 100.")
+    if focus == times == 1:
+        return None, None
     folder = Path(arguments.data)
     if not has_finding_boxes(folder):
+        option = "--focus" if focus > 1 else "--oversample"
         raise TrainingError(
-            f"--focus needs to know where findings lie: {folder} has no {BOX_FILE} "
+            f"{option} needs to know where findings lie: {folder} has no {BOX_FILE} "
             "(Filename,xmin,ymin,xmax,ymax in shares of width and height)."
         )
-    return focus_weights(records, read_finding_boxes(folder), side=side,
-                         fit=arguments.fit or get_preset(arguments.preset).fit,
-                         focus=arguments.focus)
+    boxes = read_finding_boxes(folder)
+    fit = arguments.fit or get_preset(arguments.preset).fit
+    return (
+        focus_weights(records, boxes, side=side, fit=fit, focus=focus) if focus > 1 else None,
+        oversampled(records, boxes, times) if times > 1 else None,
+    )
 
 
 def _pipeline(arguments: argparse.Namespace) -> Any:

@@ -42,6 +42,7 @@ class DenoiserTask:
         options: LatentOptions,
         origin: str,
         focus: np.ndarray | None = None,
+        pool: np.ndarray | None = None,
     ) -> None:
         """Take a pipeline and what to train it on.
 
@@ -54,9 +55,10 @@ class DenoiserTask:
             options: What to learn from.
             origin: Preset of the denoiser.
             focus: (N, 2, 1, h, w) weights of the squared error (`focus_weights`); None for 1.
+            pool: (P,) indices of images to draw from (`oversampled`); None for each image once.
         """
         self.pipeline, self.options, self.origin = pipeline, options, origin
-        self.latents, self.words, self.focus = latents, words, focus
+        self.latents, self.words, self.focus, self.pool = latents, words, focus, pool
         self.validation_latents, self.validation_words = validation_latents, validation_words
         self.model = getattr(pipeline, self.component).requires_grad_(True).train()
         self.parts: dict[str, nn.Module] = {self.name: self.model}
@@ -68,7 +70,8 @@ class DenoiserTask:
         return {"origin": self.origin, self.component: _plain(self.model.config),
                 "scheduler": _plain(self.pipeline.scheduler.config),
                 "images": len(self.latents), **options,
-                "focus": 1.0 if self.focus is None else float(self.focus.max())}
+                "focus": 1.0 if self.focus is None else float(self.focus.max()),
+                **({} if self.pool is None else {"draws_from": len(self.pool)})}
 
     def _predict(self, model: nn.Module, batch: Noised, texts: list[str]) -> torch.Tensor:
         with torch.no_grad():
@@ -83,7 +86,8 @@ class DenoiserTask:
         """Yield the weighted squared error of the prediction."""
         model = parts[self.name]
         device = next(model.parameters()).device
-        drawn = draw_batch(self.latents, self.words, self.options, random, self.focus)
+        drawn = draw_batch(self.latents, self.words, self.options, random, self.focus,
+                           self.pool)
         clean = drawn.latents.to(device)
         batch = noised(self.pipeline.scheduler, clean, random.torch)
         error = (self._predict(model, batch, drawn.texts).float() - batch.target).square()

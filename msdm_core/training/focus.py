@@ -1,4 +1,4 @@
-"""Weights of the squared error: more of it where a finding lies than where there is none."""
+"""Findings count more: their share of the squared error, and how often their images are drawn."""
 
 from __future__ import annotations
 
@@ -51,6 +51,23 @@ def focus_weights(
         weights[index, 0, 0] = 1 + (focus - 1) * covered
         weights[index, 1, 0] = weights[index, 0, 0][:, ::-1]
     return weights
+
+
+def oversampled(
+    records: Sequence[ImageRecord], boxes: dict[str, tuple[FindingBox, ...]], times: int
+) -> np.ndarray:
+    """Return what to draw training images from: those with a box `times` as often as others.
+
+    Args:
+        records: N images, in the order of their latents.
+        boxes: Of each image_id.
+        times: At least 1.
+
+    Returns:
+        (P,) int64 indices of the records, N of them and `times` - 1 more of each image with a box.
+    """
+    repeats = [times if record.image_id in boxes else 1 for record in records]
+    return np.repeat(np.arange(len(records)), repeats)
 
 
 def _covered(low: float, high: float, side: int) -> np.ndarray:

@@ -53,6 +53,7 @@ def draw_batch(
     options: LatentOptions,
     random: StepRandom,
     focus: np.ndarray | None = None,
+    pool: np.ndarray | None = None,
 ) -> LatentBatch:
     """Return latents, a text for each, and how much their positions count.
 
@@ -63,9 +64,12 @@ def draw_batch(
         random: Decides the images, their texts and which are mirrored.
         focus: (N, 2, 1, h, w) weights of positions; they hold where the text states a finding, so
             that a picture of which it is not asked is not drawn towards one.
+        pool: (P,) indices of images to draw from, evenly; an image that stands in it twice is
+            drawn twice as often. None for each image once.
     """
     texts, stack, weights = [], [], []
-    for index in random.numpy.integers(0, len(latents), options.batch_size):
+    pool = np.arange(len(latents)) if pool is None else pool
+    for index in pool[random.numpy.integers(0, len(pool), options.batch_size)]:
         text = words[index].draw(random.python, options.drop_text)
         is_mirrored = (
             options.mirror and words[index].may_mirror(text) and random.python.random() < 0.5

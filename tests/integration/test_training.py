@@ -311,6 +311,31 @@ def test_focus_weighs_the_error_where_findings_lie(
     assert 1.2 < losses[1]["denoiser_loss"] / losses[0]["denoiser_loss"] <= 5.001
 
 
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_images_with_findings_are_drawn_more_often(
+    unbroken: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset, data)
+    names = [record.path.name for record in read_folder(data) if record.split == "train"]
+    arguments = command("denoiser", data, tmp_path / "run", "--init", unbroken / "export",
+                        "--max-steps", "1")  # fmt: skip
+    assert run_here([*arguments, "--oversample", "3"]) == 2
+    assert "--oversample needs to know where findings lie" in capsys.readouterr().err
+    (data / "polyp_boxes.csv").write_text(
+        f"Filename,xmin,ymin,xmax,ymax\n{names[0]},0.1,0.1,0.4,0.4\n"
+    )
+    assert run_here([*arguments, "--oversample", "0"]) == 2
+    assert "from 1, none, to 100" in capsys.readouterr().err
+    assert run_here([*arguments, "--oversample", "3"]) == 0
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert config["draws_from"] == config["images"] + 2
+    # Another share is another run.
+    assert run_here([*arguments, "--oversample", "2"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("prediction_type", ["flow_prediction", "epsilon", "v_prediction"])
 def test_what_a_denoiser_predicts_can_be_chosen_and_is_kept(

@@ -12,7 +12,10 @@ from data.errors import DatasetTableError
 from data.finding_boxes import FindingBox, has_finding_boxes, read_finding_boxes
 from data.images import FitMode, fit_square
 from data.records import ImageRecord
-from msdm_core.training.focus import focus_weights
+from msdm_core.training.focus import focus_weights, oversampled
+from msdm_core.training.latent_batches import LatentOptions, draw_batch
+from msdm_core.training.randomness import step_random
+from msdm_core.training.wording import wordings
 
 HEADER = "Filename,xmin,ymin,xmax,ymax\n"
 
@@ -74,3 +77,19 @@ def test_positions_weigh_by_how_much_of_them_a_box_covers(tmp_path: pathlib.Path
     assert np.array_equal(weights[0, 0, 0], expected)
     assert np.array_equal(weights[0, 1, 0], np.array(expected)[:, ::-1])
     assert np.all(weights[1] == 1)
+
+
+def test_images_with_a_box_are_drawn_as_often_as_is_asked_for(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.png"
+    records = [ImageRecord(n, path, ("a polyp",), "train", None, "test") for n in "abcd"]
+    pool = oversampled(records, {"b": (FindingBox(0, 0, 1, 1),)}, 5)
+    assert pool.tolist() == [0, 1, 1, 1, 1, 1, 2, 3]
+    latents = np.arange(4, dtype=np.float16).reshape(4, 1, 1, 1, 1).repeat(2, axis=1)
+    options = LatentOptions(batch_size=4000)
+
+    def shares(pool: np.ndarray | None) -> np.ndarray:
+        drawn = draw_batch(latents, wordings(records), options, step_random(0, 0), None, pool)
+        return np.bincount(drawn.latents.flatten().long().numpy(), minlength=4) / 4000
+
+    assert shares(pool) == pytest.approx([1 / 8, 5 / 8, 1 / 8, 1 / 8], abs=0.03)
+    assert shares(None) == pytest.approx([1 / 4] * 4, abs=0.03)
