@@ -54,6 +54,8 @@ def load_pipeline(folder: Path, device: str = "cpu") -> Any:
     """
     from msdm_core.msdm.pipeline import MSDMPipeline
 
+    if not folder.is_dir():
+        raise CheckpointError(f"There is no checkpoint {folder}: it is not a folder.")
     try:
         pipeline = MSDMPipeline.from_pretrained(folder, use_safetensors=True)
         return pipeline.to(device)

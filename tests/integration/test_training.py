@@ -626,6 +626,9 @@ def test_a_denoiser_without_its_parts_is_refused(
     missing = ("--autoencoder", tmp_path / "none", "--text-encoder", tmp_path / "none")
     assert run_here(command("denoiser", tiny_dataset, tmp_path / "run", *missing)) == 2
     assert str(tmp_path / "none") in capsys.readouterr().err
+    gone = ("--init", tmp_path / "none")
+    assert run_here(command("denoiser", tiny_dataset, tmp_path / "run", *gone)) == 2
+    assert f"There is no checkpoint {tmp_path / 'none'}" in capsys.readouterr().err
     own = ("--autoencoder", tmp_path / "none")
     assert run_here(command("denoiser", tiny_dataset, tmp_path / "run", *own)) == 2
     assert "train text-encoder" in capsys.readouterr().err
