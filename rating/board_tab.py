@@ -58,7 +58,7 @@ def guarded(handler: Callable[..., Changes[Any]]) -> Callable[..., tuple[object,
     """Return the handler behind a check of the role, its errors told as one message.
 
     The handler's first argument is the tab, the second the view, the last one the request, which it
-    does not get.
+    does not get. A handler with an event between them was asked by a person, others by a timer.
     """
 
     @functools.wraps(handler)
@@ -69,7 +69,7 @@ def guarded(handler: Callable[..., Changes[Any]]) -> Callable[..., tuple[object,
         except AccessError as error:
             return tab.refused(str(error))
         try:
-            return tab.updates(view, handler(tab, view, *others))
+            return tab.updates(view, handler(tab, view, *others), is_asked=bool(others))
         except Exception as error:
             return tab.failed(view, error)
 
@@ -113,18 +113,19 @@ class BoardTab(ABC, Generic[V]):
             value, js_on_load=self._script, elem_id=f"{self._name}-{name}", apply_default_css=False
         )
 
-    def updates(self, before: V, outcome: Changes[V]) -> tuple[object, ...]:
+    def updates(self, before: V, outcome: Changes[V], *, is_asked: bool) -> tuple[object, ...]:
         """Return what a handler gives to the page: view, message, every region, and the timer.
 
         What comes by itself leaves messages alone, and the view too: a button may have changed it
-        meanwhile.
+        meanwhile. What a person asked for takes the earlier message away, unless it only looked.
         """
-        is_quiet = outcome.message is None and outcome.drawn.keys() <= {"live"}
         is_moved = outcome.view != before
+        is_look = not is_moved and before.is_live and outcome.drawn.keys() <= {"live"}
+        is_quiet = outcome.message is None and (is_look or not is_asked)
         message: object = render_message(outcome.message, next(_numbers))
         return (
             outcome.view if is_moved else gr.skip(),
-            gr.skip() if is_quiet and not is_moved and before.is_live else message,
+            gr.skip() if is_quiet else message,
             *(outcome.drawn.get(name, gr.skip()) for name in self._order),
             gr.Timer(active=outcome.view.is_live) if is_moved else gr.skip(),
         )

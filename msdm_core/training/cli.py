@@ -32,6 +32,7 @@ from msdm_core.training.inputs import (
     keep_whole,
     latent_options,
     open_splits,
+    require_flow_for_shifts,
     splits,
     training_device,
 )
@@ -275,6 +276,7 @@ def _denoiser(arguments: argparse.Namespace) -> Any:
 
     device = training_device()
     pipeline = _pipeline(arguments)
+    require_flow_for_shifts(arguments, pipeline.scheduler.config.prediction_type)
     images, validation_images, training, validation = open_splits(arguments)
     domain = chosen_domain(arguments)
     is_grey = arguments.grey == "yes" or (arguments.grey == "auto" and are_grey(images))

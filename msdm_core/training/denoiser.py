@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +64,9 @@ class DenoiserTask:
 
     def config(self) -> dict[str, Any]:
         """Return the configuration of what is trained, the sampler and the options."""
-        options = asdict(self.options)
-        options.pop("sheet_prompts")
         return {"origin": self.origin, self.component: _plain(self.model.config),
                 "scheduler": _plain(self.pipeline.scheduler.config),
-                "images": len(self.latents), **options,
+                "images": len(self.latents), **self.options.recorded(),
                 "focus": 1.0 if self.focus is None else float(self.focus.max()),
                 **({} if self.pool is None else {"draws_from": len(self.pool)})}
 
@@ -89,7 +86,8 @@ class DenoiserTask:
         drawn = draw_batch(self.latents, self.words, self.options, random, self.focus,
                            self.pool)
         clean = drawn.latents.to(device)
-        batch = noised(self.pipeline.scheduler, clean, random.torch)
+        batch = noised(self.pipeline.scheduler, clean, random.torch,
+                       shifts=self.options.time_shifts)
         error = (self._predict(model, batch, drawn.texts).float() - batch.target).square()
         mse = error.mean().item()
         if drawn.weights is not None:

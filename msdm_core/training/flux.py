@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +92,7 @@ class FluxTask:
 
     def config(self) -> dict[str, Any]:
         """Return the configuration of the transformer, of T5 and the options."""
-        options = asdict(self.options)
-        options.pop("sheet_prompts")
+        options = self.options.recorded()
         sizes = dict(self.pipeline.transformer.config)
         t5 = self.pipeline.text_encoder_2.config
         return {"origin": self.origin, "images": len(self.latents),
@@ -131,7 +129,7 @@ class FluxTask:
         drawn = draw_batch(self.latents, self.words, self.options, random)
         clean = drawn.latents.to(device)
         noise = torch.randn(clean.shape, generator=random.torch).to(device)
-        sigmas = mixed_sigmas(len(clean), random.torch).to(device)
+        sigmas = mixed_sigmas(len(clean), random.torch, self.options.time_shifts).to(device)
         error = self._predict(model, clean, noise, sigmas, drawn.texts)
         yield "flux", error.mean(), {}
 

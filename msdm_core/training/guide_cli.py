@@ -15,6 +15,7 @@ from msdm_core.training.inputs import (
     digest_of,
     latent_options,
     open_splits,
+    require_flow_for_shifts,
     training_device,
 )
 
@@ -60,6 +61,7 @@ def build(arguments: argparse.Namespace) -> Any:
         )
     preset, device = get_preset(arguments.preset), training_device()
     pipeline = load_pipeline(Path(arguments.model))
+    require_flow_for_shifts(arguments, pipeline.scheduler.config.prediction_type)
     wanted, found = list(preset.denoiser["down_block_types"]), pipeline.unet.config.down_block_types
     if wanted != list(found) or pipeline.config.image_px != preset.image_px:
         raise TrainingError(

@@ -6,6 +6,7 @@ Imports nothing heavy until a command runs, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,9 @@ def add_wording(parser: argparse.ArgumentParser) -> None:
                         help="share of steps without text (default %(default)s)")
     parser.add_argument("--no-mirror", action="store_true", help="never flip left to right")
     parser.add_argument("--sheet-prompts", metavar="FILE", help="prompts of the sample sheet")
+    parser.add_argument("--time-shifts", type=_time_shifts, metavar="S,S,...",
+                        help="of flow matching: what moves the times towards noise, drawn evenly "
+                             "(default: 1,3); 12 for layout and brightness")
     parser.add_argument("--full-precision", action="store_true",
                         help="export float32 weights instead of float16")
 
@@ -146,12 +150,40 @@ def digest_of(folder: str) -> str:
 def latent_options(arguments: argparse.Namespace) -> LatentOptions:
     """Return what the arguments of a task on latents and words ask for."""
     from msdm_core.training.latent_batches import LatentOptions
+    from msdm_core.training.noise import TIME_SHIFTS
 
     return LatentOptions(
         batch_size=arguments.batch_size, drop_text=arguments.drop_text,
         mirror=not arguments.no_mirror, sheet_prompts=sheet_prompts(arguments.sheet_prompts),
         export_half=not arguments.full_precision,
+        time_shifts=arguments.time_shifts or TIME_SHIFTS,
     )
+
+
+def _time_shifts(text: str) -> tuple[float, ...]:
+    """Return the shifts that --time-shifts names, each in [0.1, 100]."""
+    try:
+        shifts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shifts = (math.nan,)
+    if not all(0.1 <= shift <= 100 for shift in shifts):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not numbers from 0.1 to 100 with commas, as in 1,3,12"
+        )
+    return shifts
+
+
+def require_flow_for_shifts(arguments: argparse.Namespace, prediction_type: str) -> None:
+    """Refuse --time-shifts where it would do nothing.
+
+    Raises:
+        TrainingError: The denoiser does not learn by flow matching.
+    """
+    if arguments.time_shifts and prediction_type != "flow_prediction":
+        raise TrainingError(
+            f"--time-shifts is of flow matching, and this denoiser learns {prediction_type}. "
+            "Leave it out."
+        )
 
 
 def training_device() -> torch.device:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from msdm_core.training.noise import TIME_SHIFTS
 from msdm_core.training.randomness import StepRandom
 from msdm_core.training.wording import Wording
 
@@ -22,6 +24,7 @@ class LatentOptions:
         mirror: Flip left to right where wording and overlays allow it.
         sheet_prompts: Prompts of the sample sheet.
         export_half: Export in float16.
+        time_shifts: Of flow matching, see `mixed_sigmas`.
     """
 
     batch_size: int = 16
@@ -29,6 +32,17 @@ class LatentOptions:
     mirror: bool = True
     sheet_prompts: tuple[str, ...] = ()
     export_half: bool = True
+    time_shifts: tuple[float, ...] = TIME_SHIFTS
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a run keeps of the options, and compares when it is resumed."""
+        kept = asdict(self)
+        kept.pop("sheet_prompts")
+        if self.time_shifts == TIME_SHIFTS:
+            kept.pop("time_shifts")
+        else:
+            kept["time_shifts"] = list(self.time_shifts)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)

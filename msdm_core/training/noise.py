@@ -5,6 +5,7 @@ Two families: flow matching on straight paths, and discrete variance-preserving 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,16 @@ class Noised:
     weight: torch.Tensor
 
 
+TIME_SHIFTS = (1.0, 3.0)
+
+
 def noised(
-    scheduler: Any, latents: torch.Tensor, generator: torch.Generator, *, min_snr_gamma: float = 5.0
+    scheduler: Any,
+    latents: torch.Tensor,
+    generator: torch.Generator,
+    *,
+    min_snr_gamma: float = 5.0,
+    shifts: Sequence[float] = TIME_SHIFTS,
 ) -> Noised:
     """Return a noised batch as the scheduler's configuration asks for.
 
@@ -38,10 +47,12 @@ def noised(
         latents: (B, C, H, W) clean.
         generator: CPU generator; decides times and noise.
         min_snr_gamma: Loss weighting of discrete diffusion (Hang et al. 2023, arXiv:2303.09556).
+        shifts: Of flow matching, see `mixed_sigmas`.
     """
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     if scheduler.config.prediction_type == "flow_prediction":
-        return flow_noised(latents, noise, mixed_sigmas(len(latents), generator).to(latents))
+        sigmas = mixed_sigmas(len(latents), generator, shifts)
+        return flow_noised(latents, noise, sigmas.to(latents))
     return _diffusion(scheduler, latents, noise, generator, min_snr_gamma)
 
 
@@ -64,17 +75,27 @@ def flow_noised(latents: torch.Tensor, noise: torch.Tensor, sigmas: torch.Tensor
     )
 
 
-def mixed_sigmas(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Return (count,) shares of noise: logit-normal, half of them moved towards the noise.
+def mixed_sigmas(
+    count: int, generator: torch.Generator, shifts: Sequence[float] = TIME_SHIFTS
+) -> torch.Tensor:
+    """Return (count,) shares of noise: logit-normal, each moved towards the noise by a shift.
 
     Layout and what a text asks for are settled at high noise, fine detail at low noise; one shift
-    for all starves one of them.
+    for all starves one of them. Where the leading latent channels are many times as strong as
+    noise of unit variance, brightness and layout are settled at shares of 0.9 and more, which a
+    shift of 3 hardly visits and one of 12 does.
+
+    Args:
+        count: How many.
+        generator: Decides them.
+        shifts: Of which one is drawn evenly for each; 1 moves nothing.
 
     Source: Esser et al. 2024, arXiv:2403.03206, sections 3.1 and 5.3.2 (shift).
     """
     sigmas = torch.sigmoid(torch.randn(count, generator=generator))
-    shifts = torch.where(torch.rand(count, generator=generator) < 0.5, 3.0, 1.0)
-    return shifts * sigmas / (1 + (shifts - 1) * sigmas)
+    drawn = (torch.rand(count, generator=generator) * len(shifts)).long()
+    shift = torch.tensor(shifts).flip(0)[drawn]
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
 def _diffusion(

@@ -336,6 +336,31 @@ def test_images_with_findings_are_drawn_more_often(
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.slow
+def test_time_shifts_are_kept_with_the_run_and_refused_where_they_do_nothing(
+    unbroken: Path, parts: Parts, tiny_dataset: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments = command("denoiser", tiny_dataset, tmp_path / "run", "--init", unbroken / "export",
+                        "--max-steps", "1")  # fmt: skip
+    for wrong in ("", "0", "3,nan", "1;12", "101"):
+        with pytest.raises(SystemExit) as stopped:
+            run_here([*arguments, "--time-shifts", wrong])
+        assert stopped.value.code == 2
+        assert "is not numbers from 0.1 to 100 with commas" in capsys.readouterr().err
+    assert run_here([*arguments, "--time-shifts", "1,12"]) == 0
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert config["time_shifts"] == [1, 12]
+    assert run_here(arguments) == 2
+    assert "other settings" in capsys.readouterr().err
+    discrete = command("denoiser", tiny_dataset, tmp_path / "discrete", *parts.options(),
+                       "--prediction-type", "epsilon", "--time-shifts", "12",
+                       "--max-steps", "1")  # fmt: skip
+    assert run_here(discrete) == 2
+    assert "learns epsilon" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("prediction_type", ["flow_prediction", "epsilon", "v_prediction"])
 def test_what_a_denoiser_predicts_can_be_chosen_and_is_kept(

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
 from msdm_core.msdm.presets import PRESETS, build_scheduler
-from msdm_core.training.noise import flow_noised, noised
+from msdm_core.training.noise import TIME_SHIFTS, flow_noised, mixed_sigmas, noised
 from msdm_core.training.randomness import step_random
 
 SHAPE = (512, 2, 2, 2)
@@ -68,6 +68,19 @@ def test_flow_times_are_logit_normal_and_half_of_them_are_moved_towards_noise() 
     normal = torch.logit(times)
     assert float(normal.mean()) == pytest.approx(math.log(3) / 2, abs=0.03)
     assert float(normal.var()) == pytest.approx(1 + (math.log(3) / 2) ** 2, abs=0.05)
+
+
+def test_larger_shifts_visit_high_noise_more_often() -> None:
+    usual, moved = (
+        mixed_sigmas(20_000, generator(), shifts) for shifts in (TIME_SHIFTS, (1.0, 3.0, 12.0))
+    )
+    assert float((usual > 0.95).float().mean()) == pytest.approx(0.0155, abs=0.005)
+    # P(logit > log 19) of a normal around log 12, and of the other two.
+    assert float((moved > 0.95).float().mean()) == pytest.approx(0.118, abs=0.01)
+    # One shift for all is one logit-normal.
+    logit = torch.logit(mixed_sigmas(20_000, generator(), (5.0,)))
+    assert float(logit.mean()) == pytest.approx(math.log(5), abs=0.03)
+    assert float(logit.var()) == pytest.approx(1, abs=0.05)
 
 
 def test_the_times_of_training_do_not_hang_on_the_shift_of_the_sampler() -> None:

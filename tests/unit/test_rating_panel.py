@@ -24,7 +24,15 @@ from rating.board.board import Board
 from rating.board.preview_states import preview_states
 from rating.board.protocol_screen import protocol_of
 from rating.board.server_paths import known_manifests, server_path
-from rating.board.view import REGIONS, SCREENS_OF_STATUS, Asked, Outcome, View, Workplace
+from rating.board.view import (
+    REGIONS,
+    SCREENS_OF_STATUS,
+    Asked,
+    Message,
+    Outcome,
+    View,
+    Workplace,
+)
 from rating.board_tab import read_event
 from rating.errors import ProtocolError, RatingError, StimulusError, StudyStateError
 from rating.service import RatingService
@@ -268,6 +276,16 @@ def test_what_comes_by_itself_leaves_messages_and_the_view_alone(
     skipped = gr.skip()
     assert (view, message, timer) == (skipped, skipped, skipped)
     assert [region != skipped for region in regions] == [name == "live" for name in REGIONS]
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_only_what_a_person_asked_for_takes_a_message_away(tab: StudyTab, is_asked: bool):
+    before, after = View("watch", "A"), View("lock", "A")
+    said = Outcome(before, Message("Saved."), {"main": "<p></p>"})
+    assert "Saved." in tab.updates(before, said, is_asked=is_asked)[1]
+    view, message, *_ = tab.updates(before, Outcome(after, None, {"main": ""}), is_asked=is_asked)
+    assert view == after
+    assert ("hidden" in message) if is_asked else message == gr.skip()
 
 
 @pytest.mark.parametrize("content", [b"no ZIP at all", None])
